@@ -1,0 +1,3 @@
+"""Harvests WeChat Official Account statistics into a partitioned Parquet lake."""
+
+__version__ = "0.1.0"
