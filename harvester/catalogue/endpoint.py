@@ -37,7 +37,10 @@ class Field:
     at: str
     """Its place in the answer: `list[].details[].stat_date`, `ref_date`.
 
-    `@rows` stands for the name of the array that the row came from.
+    `name[]` is each element of an array, so that a column of type list ends
+    without brackets: `list[].detail.read_user_source`. Where rows stand in several
+    arrays, places are written under the first and hold for all. `@rows` is the
+    name of the array that the row came from.
     """
 
     type: str
@@ -72,6 +75,13 @@ class Request:
     first: str = "begin_date"
     last: str = "end_date"
     format: str = "YYYY-MM-DD"
+    whole_period: bool = False
+    """The last day sent is the end of its week or month, not its label.
+
+    Such an endpoint takes one period a call: its span, counted from label to
+    label, is 1.
+    """
+
     constant: tuple[tuple[str, str], ...] = ()
     """Query parameters that never change, such as `action`."""
 
@@ -119,6 +129,8 @@ class Endpoint:
     """Where a row's date stands in the answer."""
 
     label_format: str = "YYYY-MM-DD"
+    """How the answer writes dates: the label, and other date32 columns."""
+
     key: tuple[str, ...]
     """The columns that tell the rows of an account apart."""
 
