@@ -7,6 +7,8 @@ nor touch: ten years of history are one pair.
 """
 
 import re
+from bisect import bisect_left
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from enum import StrEnum
@@ -22,6 +24,9 @@ Days = tuple[Range, ...]
 
 EPOCH = date(1970, 1, 1).toordinal()
 """The day that Arrow's date32 counts from."""
+
+LAST_DAY = date.max.toordinal()
+"""The end of the calendar: 9999-12-31."""
 
 
 class Granularity(StrEnum):
@@ -78,7 +83,18 @@ def subtract(left: Days, right: Days) -> Days:
 
 def intersect(left: Days, right: Days) -> Days:
     """The days in both."""
-    return subtract(left, subtract(left, right))
+    kept: list[Range] = []
+    here = there = 0
+    while here < len(left) and there < len(right):
+        first = max(left[here][0], right[there][0])
+        last = min(left[here][1], right[there][1])
+        if first <= last:
+            kept.append((first, last))
+        if left[here][1] < right[there][1]:
+            here += 1
+        else:
+            there += 1
+    return tuple(kept)
 
 
 def size(days: Days) -> int:
@@ -94,64 +110,104 @@ def each(days: Days) -> Iterator[int]:
 
 def contains(days: Days, day: int) -> bool:
     """Whether the set holds this day."""
-    return any(first <= day <= last for first, last in days)
+    after = bisect_left(days, (day + 1, 0))
+    return after > 0 and day <= days[after - 1][1]
 
 
 def cover(wanted: Days, span: int) -> Iterator[Range]:
-    """The fewest windows of at most `span` days that hold every wanted day.
+    """The fewest windows of at most `span` days that hold every wanted day, ascending.
 
     From the first day not yet covered take up to `span` days and end at the last
     wanted one inside. No other choice can reach further, so none needs fewer.
     """
-    covered = 0
-    for position, (first, last) in enumerate(wanted):
-        start = max(first, covered + 1)
-        whole = (last - start + 1) // span
-        if whole > 0:
-            end = start + whole * span
-            yield from zip(
-                range(start, end, span),
-                range(start + span - 1, end, span),
-                strict=True,
-            )
-            covered = end - 1
-            start = end
+    for first, last, step in _blocks(wanted, span):
+        if last - first < step:  # making ranges for one window costs more than it
+            yield first, last
+        else:
+            firsts = range(first, last + 1, step)
+            lasts = range(first + step - 1, last + 1, step)
+            yield from zip(firsts, lasts, strict=True)
+
+
+def newest_first(wanted: Days, span: int) -> Iterator[Range]:
+    """The windows of `cover`, newest first; only their blocks are ever in memory."""
+    for first, last, step in reversed(list(_blocks(wanted, span))):
+        if last - first < step:
+            yield first, last
+        else:
+            firsts = range(last - step + 1, first - 1, -step)
+            lasts = range(last, first - 1, -step)
+            yield from zip(firsts, lasts, strict=True)
+
+
+def count_windows(wanted: Days, span: int) -> int:
+    """How many windows `cover` makes, without making them."""
+    if span == 1:
+        return size(wanted)
+    return sum(
+        (last - first + 1) // step for first, last, step in _blocks(wanted, span)
+    )
+
+
+def _blocks(wanted: Days, span: int) -> Iterator[tuple[int, int, int]]:
+    """The windows of `cover`, those that stand back to back and are as long as one.
+
+    Each is (first day, last day, days a window): ten years without a hole are two.
+    """
+    start = reach = limit = 0  # the window still open; none: all are 0
+    for first, last in wanted:
+        if last <= limit:
+            reach = last
+            continue
+        if start:
+            reach = limit if first <= limit else reach
+            yield start, reach, reach - start + 1
+            first = max(first, reach + 1)
+        start = last + 1 - (last + 1 - first) % span
+        if first < start:
+            yield first, start - 1, span
         if start <= last:
-            covered = _last_within(wanted, position, start + span - 1)
-            yield start, covered
+            reach, limit = last, start + span - 1
+        else:
+            start = limit = 0
+    if start:
+        yield start, reach, reach - start + 1
 
 
-def _last_within(wanted: Days, position: int, limit: int) -> int:
-    """The last wanted day up to `limit`, from the range at `position` on."""
-    reached = wanted[position][1]
-    for first, last in wanted[position:]:
-        if first > limit:
-            break
-        reached = min(last, limit)
-    return reached
-
-
+@lru_cache(maxsize=64)
 def labels(granularity: Granularity, first: int, last: int) -> Days:
     """The labels from `first` to `last`: days, Mondays, or firsts of months."""
+    if first > last:
+        return ()
     if granularity is Granularity.WEEK:
         monday = first + (1 - first) % 7
         return tuple((day, day) for day in range(monday, last + 1, 7))
     if granularity is Granularity.MONTH:
         return tuple((day, day) for day in _month_starts(first, last))
-    return ((first, last),) if first <= last else ()
+    return ((first, last),)
 
 
 def _month_starts(first: int, last: int) -> Iterator[int]:
-    start = first if date.fromordinal(first).day == 1 else month_end(first) + 1
+    start = label_of(Granularity.MONTH, first)
     while start <= last:
-        yield start
+        if start >= first:
+            yield start
         start = month_end(start) + 1
 
 
 def month_end(day: int) -> int:
     """The last day of the month that `day` lies in."""
     inside = date.fromordinal(day)
-    return (inside.replace(day=1) + timedelta(days=32)).replace(day=1).toordinal() - 1
+    return day - inside.day + monthrange(inside.year, inside.month)[1]
+
+
+def label_of(granularity: Granularity, day: int) -> int:
+    """The label of the period that `day` lies in."""
+    if granularity is Granularity.WEEK:
+        return day - (day - 1) % 7
+    if granularity is Granularity.MONTH:
+        return day - date.fromordinal(day).day + 1
+    return day
 
 
 def period_end(granularity: Granularity, label: int) -> int:
@@ -161,28 +217,40 @@ def period_end(granularity: Granularity, label: int) -> int:
     return month_end(label) if granularity is Granularity.MONTH else label
 
 
-def china_day(moment: datetime) -> int:
-    """The day in China at this moment."""
-    return moment.astimezone(CHINA).toordinal()
-
-
-def last_ready_day(moment: datetime, ready_at: time) -> int:
-    """The newest day whose figures are complete: yesterday, from `ready_at` on."""
-    there = moment.astimezone(CHINA)
-    return there.toordinal() - (1 if there.time() >= ready_at else 2)
+def last_complete_label(granularity: Granularity, day: int) -> int:
+    """The last day that can label a period which is over at the end of `day`."""
+    return label_of(granularity, day + 1) - 1
 
 
 def ready_labels(granularity: Granularity, first: int, last_ready: int) -> Days:
     """The labels from `first` on whose whole period is complete on `last_ready`."""
-    every = labels(granularity, first, last_ready)
-    while every and period_end(granularity, every[-1][1]) > last_ready:
-        every = every[:-1]
-    return every
+    return labels(granularity, first, last_complete_label(granularity, last_ready))
+
+
+def in_china(moment: datetime) -> datetime:
+    """The same moment on China's clocks.
+
+    Raises ValueError without a zone: the machine's own would decide the day.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"a moment without a zone: {moment.isoformat()}")
+    return moment.astimezone(CHINA)
+
+
+def china_day(moment: datetime) -> int:
+    """The day in China at this moment."""
+    return in_china(moment).toordinal()
+
+
+def last_ready_day(moment: datetime, ready_at: time) -> int:
+    """The newest day whose figures are complete: yesterday, from `ready_at` on."""
+    there = in_china(moment)
+    return there.toordinal() - (1 if there.time() >= ready_at else 2)
 
 
 def midnight_after(moment: datetime) -> datetime:
     """China's next midnight, in UTC."""
-    tomorrow = moment.astimezone(CHINA).date() + timedelta(days=1)
+    tomorrow = in_china(moment).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time(), CHINA).astimezone(UTC)
 
 
@@ -191,9 +259,9 @@ def text(day: int) -> str:
     return date.fromordinal(day).isoformat()
 
 
-_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
-_COMPACT_MONTH = re.compile(r"(\d{4})(\d{2})")
+_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_COMPACT_MONTH = re.compile(r"([0-9]{4})([0-9]{2})")
 
 
 @lru_cache(maxsize=65536)
@@ -210,34 +278,31 @@ def _matched(pattern: re.Pattern[str], value: str) -> int:
     match = pattern.fullmatch(value)
     if match is None:
         raise ValueError(f"not a day: {value[:40]!r}")
-    return date(*map(int, match.groups())).toordinal()
+    year, month, day = (*map(int, match.groups()), 1)[:3]  # a month is its 1st
+    try:
+        return date(year, month, day).toordinal()
+    except ValueError:
+        raise ValueError(f"no such day: {value!r}") from None
 
 
 def _compact_week(value: str) -> int:
-    first, _, last = value.partition("-")
+    first, dash, last = value.partition("-")
     monday = _matched(_COMPACT, first)
-    if last and _matched(_COMPACT, last) < monday:
-        raise ValueError(f"a range that ends before it begins: {value[:40]!r}")
+    if dash and _matched(_COMPACT, last) < monday:
+        raise ValueError(f"a range that ends before it begins: {value!r}")
     return monday
-
-
-def _compact_month(value: str) -> int:
-    match = _COMPACT_MONTH.fullmatch(value)
-    if match is None:
-        raise ValueError(f"not a month: {value[:40]!r}")
-    return date(int(match[1]), int(match[2]), 1).toordinal()
 
 
 PARSERS: dict[str, Callable[[str], int]] = {
     "YYYY-MM-DD": parse,
     "YYYYMMDD": lambda value: _matched(_COMPACT, value),
     "YYYYMMDD-YYYYMMDD": _compact_week,
-    "YYYYMM": _compact_month,
+    "YYYYMM": lambda value: _matched(_COMPACT_MONTH, value),
 }
 """How an endpoint may write a label, and the day (the period's first) it names."""
 
 FORMATS: dict[str, Callable[[int], str]] = {
     "YYYY-MM-DD": text,
-    "YYYYMMDD": lambda day: date.fromordinal(day).strftime("%Y%m%d"),
+    "YYYYMMDD": lambda day: text(day).replace("-", ""),
 }
 """How an endpoint may want the days of a window written."""
