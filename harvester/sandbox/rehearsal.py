@@ -13,6 +13,7 @@ accounts_file = "accounts.csv"
 
 [api]
 url = "{url}"
+fallback_urls = []
 
 [lake]
 path = "lake"

@@ -1,0 +1,1 @@
+"""`accounts.toml`: its keys, how they are read and checked, and the accounts file."""
