@@ -39,6 +39,7 @@ class Dispatch:
         self._tie = count()
         self._exhausted = False
         self._groups = _Groups()
+        self._finished_accounts: list[str] = []
         self._probing: dict[str, set[str]] = {}
         self._offered: set[str] = set()
         self._gone: dict[str, set[str]] = {}
@@ -91,6 +92,10 @@ class Dispatch:
         """The lane that the call came from, unless it was closed meanwhile."""
         return self._active[call.appid].lane(call.endpoint)
 
+    def group(self, appid: str) -> str:
+        """The group of an account that has a call under way."""
+        return self._active[appid].group
+
     def put_back(self, call: Call, *calls: Call) -> None:
         """Asks these calls before the others of the lane that `call` came from."""
         self._active[call.appid].put_back(call.endpoint, calls)
@@ -102,7 +107,8 @@ class Dispatch:
 
     def close(self, appid: str, closed: Callable[[Endpoint], bool]) -> list[Lane]:
         """Takes the account's lanes of such endpoints out and returns them."""
-        return self._active[appid].close(closed)
+        phases = (self._active.get(appid), self._following.get(appid))
+        return [lane for work in phases if work for lane in work.close(closed)]
 
     def retired(self, call: Call) -> list[tuple[str, Lane]]:
         """The account finds the endpoint gone: the lanes that this closes."""
@@ -132,6 +138,11 @@ class Dispatch:
     def finished_groups(self) -> list[str]:
         """The groups that ended since the last question."""
         return self._groups.ended()
+
+    def finished_accounts(self) -> list[str]:
+        """The accounts that ended since the last question, each phase by itself."""
+        ended, self._finished_accounts = self._finished_accounts, []
+        return ended
 
     def _fill(self, now: float) -> None:
         """Takes accounts on: one a call while others are ready, more when none is."""
@@ -178,13 +189,18 @@ class Dispatch:
         del self._active[appid]
         self._groups.leave(work.group)
         following = self._following.pop(appid, None)
-        if following is not None:
+        if following is None:
+            self._finished_accounts.append(appid)
+        else:
             self._activate(following, work.next_at)
 
     def _may_probe(self, endpoint: Endpoint) -> bool:
         if endpoint.status is Status.ACTIVE or endpoint.id in self._offered:
             return True
-        return len(self._probing.get(endpoint.id, ())) < PROBES
+        probing = self._probing.get(endpoint.id)
+        if not probing:
+            return True
+        return len(probing | self._gone.get(endpoint.id, set())) < PROBES
 
     def _note_probe(self, call: Call) -> None:
         endpoint = call.endpoint

@@ -56,6 +56,18 @@ def due(known: Sequence[Known], wanted: Days) -> Days:
     return dates.intersect(wanted, _days(known, ANSWERED))
 
 
+def settled(endpoint: Endpoint, entry: Known, policy: Policy) -> bool:
+    """Whether no run will ask the entry's days again: by rules 1, 2 and 5."""
+    if entry.outcome is Outcome.UNAVAILABLE:
+        return True
+    if entry.outcome not in ANSWERED:
+        return False
+    age = dates.last_ready_day(entry.fetched_at, policy.ready_at) + 1
+    age -= dates.period_end(endpoint.granularity, entry.last)
+    empty = policy.recheck_empty_days if entry.outcome is Outcome.EMPTY else 0
+    return age >= max(endpoint.settle_days, empty, 1)
+
+
 def standing_refusal(known: Sequence[Known]) -> Known | None:
     """The latest denial or retirement, unless the endpoint has answered since."""
     refusals = [entry for entry in known if entry.outcome in REFUSED]

@@ -250,3 +250,30 @@ def test_only_so_many_accounts_are_held_at_once() -> None:
     while dealer.take(0) is not None:
         pass
     assert len(taken) == 10
+
+
+def test_what_is_closed_stays_closed_in_the_accounts_second_phase() -> None:
+    dealer = dispatch(
+        work("a", OLD, USERS, calls=2, group="fresh"),
+        work("a", OLD, USERS, calls=2, group="backfill"),
+    )
+    first, second = dealer.take(0), dealer.take(0)
+    assert first is not None
+    assert second is not None
+    assert dealer.take(0) is None
+    assert len(dealer.retired(first)) == 2
+    dealer.finish(first, answered=False, now=0)
+    dealer.finish(second, answered=True, now=0)
+    assert {call.endpoint.id for call in drain(dealer)} == {"users"}
+    assert dealer.finished
+
+
+def test_an_endpoint_that_nobody_probes_can_always_be_probed() -> None:
+    dealer = dispatch(*(work(f"a{n}", OLD, calls=1) for n in range(9)), active=1)
+    for _ in range(9):
+        call = dealer.take(0)
+        assert call is not None
+        dealer.retired(call)
+        dealer.finish(call, answered=False, now=0)
+    assert dealer.take(0) is None
+    assert dealer.finished
