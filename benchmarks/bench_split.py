@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from functools import partial
-from itertools import chain, islice, product
+from itertools import islice, product
 from time import perf_counter
 
 from harvester import dates, plan, settling
@@ -103,8 +103,8 @@ def all_windows(accounts: int, selected: list[Endpoint]) -> Iterator[Range]:
 
 def all_calls(accounts: int, selected: list[Endpoint]) -> Iterator[plan.Call]:
     for number in range(accounts):
-        account = missing(selected)
-        yield from chain(*plan.phases(f"wx{number:016x}", account, POLICY))
+        for endpoint, days in missing(selected):
+            yield from plan.calls(f"wx{number:016x}", endpoint, days, POLICY)
 
 
 def windows_streamed(accounts: int, selected: list[Endpoint]) -> None:

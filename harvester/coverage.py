@@ -152,7 +152,7 @@ def _account_lines(
             cells[outcome] += dates.size(days)
     behind = sum(dates.size(stretch.behind) for stretch in found)
     if behind or not missing:
-        counts = {outcome: cells[outcome] for outcome in (*Outcome, "missing")}
+        counts = {str(outcome): cells[outcome] for outcome in (*Outcome, "missing")}
         yield {
             "account": account.appid,
             "name": account.name,
@@ -172,7 +172,7 @@ def _cell_lines(
                 yield {
                     "account": stretch.account.appid,
                     "endpoint": stretch.endpoint.id,
-                    "outcome": outcome,
+                    "outcome": str(outcome),
                     "first_date": dates.text(first),
                     "last_date": dates.text(last),
                 }

@@ -6,13 +6,11 @@ most one call of each of its endpoints is in memory.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
-from heapq import merge
-from itertools import dropwhile, islice, takewhile
-from operator import attrgetter
+from itertools import dropwhile, takewhile
 
 from harvester import dates
 from harvester.catalogue.endpoint import Endpoint
@@ -122,13 +120,6 @@ def longest(endpoint: Endpoint, *, wide: bool, narrowed: int | None = None) -> i
     return endpoint.span if narrowed is None else min(endpoint.span, narrowed)
 
 
-def windows(
-    endpoint: Endpoint, days: Days, *, wide: bool, narrowed: int | None = None
-) -> list[Range]:
-    """The fewest windows that hold all these days, ascending."""
-    return list(dates.cover(days, longest(endpoint, wide=wide, narrowed=narrowed)))
-
-
 def calls(
     appid: str,
     endpoint: Endpoint,
@@ -151,25 +142,6 @@ def calls(
 def count_calls(endpoint: Endpoint, days: Days, policy: Policy) -> int:
     """How many calls these missing days take: `calls`, without making them."""
     return dates.count_windows(chosen_days(days, policy), _span(endpoint, policy))
-
-
-def phases(
-    appid: str, missing: Iterable[tuple[Endpoint, Days]], policy: Policy
-) -> tuple[Iterator[Call], Iterator[Call]]:
-    """One account's fresh calls and its backfill: two lazy streams.
-
-    A first call of each endpoint leads (the scout), the rest follows by date, newest
-    first, so that a run cut short leaves all endpoints complete back to one day.
-    """
-    work = [(endpoint, days) for endpoint, days in missing if days]
-    fresh, backfill = (
-        [calls(appid, endpoint, days, policy, phase) for endpoint, days in work]
-        for phase in Phase
-    )
-    return (
-        _by_date(fresh, oldest_first=policy.oldest_first),
-        _by_date(backfill, oldest_first=policy.oldest_first),
-    )
 
 
 def chosen_days(days: Days, policy: Policy) -> Days:
@@ -207,9 +179,3 @@ def _owned(days: Days, first: int, last: int) -> Days:
         return ((first, last),)
     inner = days[lower + 1 : upper]
     return ((first, days[lower][1]), *inner, (days[upper][0], last))
-
-
-def _by_date(streams: list[Iterator[Call]], *, oldest_first: bool) -> Iterator[Call]:
-    for stream in streams:
-        yield from islice(stream, 1)
-    yield from merge(*streams, key=attrgetter("last"), reverse=not oldest_first)

@@ -5,15 +5,16 @@ be asked again. How far a refusal reaches, it says itself (`api.codes.Scope`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from harvester import dates
+from harvester import dates, tables
 from harvester.api.client import Answer
 from harvester.api.codes import Decision, Refusal
-from harvester.dates import Days
+from harvester.dates import Days, Granularity
 from harvester.lake.spool import Record
 from harvester.plan import Call, Outcome
+from harvester.tables import Payload, Rejected
 
 ANSWERED = "answered"
 """The outcome of a record whose cells the payload decides."""
@@ -53,6 +54,8 @@ CONSEQUENCES: dict[Decision, Consequence] = {
     Decision.STOP_PROCESS: Consequence(None),
     Decision.STOP_EVERYTHING: Consequence(None),
 }
+
+PERIODS = (Granularity.WEEK, Granularity.MONTH)
 
 PROVES_ACCESS = frozenset(
     {Decision.NOT_READY, Decision.NARROW, Decision.EMPTY, Decision.FAIL}
@@ -155,6 +158,33 @@ def narrower(call: Call) -> Sequence[Call]:
         for first, last in dates.cover(call.owned, span)
     ]
     return pieces[::-1]
+
+
+def absent(call: Call, answer: Answer) -> Sequence[Call]:
+    """Calls for the labels that an answer over several weeks or months leaves out.
+
+    Each is asked singly before it counts as empty: the documents do not agree on
+    whether such a window gives them all.
+    """
+    if call.endpoint.granularity not in PERIODS or dates.size(call.owned) < 2:
+        return ()
+    payload = Payload(
+        call.appid, call.first, call.last, call.owned, answer.documents, answer.pages
+    )
+    (parsed,) = tables.parse(call.endpoint, [payload])[1]
+    if isinstance(parsed, Rejected):
+        return ()
+    return [
+        Call(call.appid, call.endpoint, day, day, ((day, day),))
+        for day in dates.each(call.owned)
+        if day not in parsed.rows
+    ][::-1]
+
+
+def without(call: Call, others: Sequence[Call]) -> Call:
+    """The call without the cells that others ask for."""
+    elsewhere = dates.of(piece for other in others for piece in other.owned)
+    return replace(call, owned=dates.subtract(call.owned, elsewhere))
 
 
 def microseconds(moment: datetime) -> int:

@@ -185,15 +185,22 @@ class Run:
 
     def _settle(self, call: Call, result: Answer | Refusal) -> None:
         if isinstance(result, Answer):
-            record = results.answered(call, result, self._stamp, self._clock())
-            self.tally.answer(call, result.attempts)
-            self._slowed.pop(call.appid, None)
-            self._out_of_reach = 0
-            self._intake.put(self._dispatch.group(call.appid), record)
-            self._dispatch.finish(call, answered=True, now=self._time())
+            self._answered(call, result)
         else:
             self._refused(call, result)
         self._doubt_the_clock()
+
+    def _answered(self, call: Call, answer: Answer) -> None:
+        self.tally.answer(call, answer.attempts)
+        self._slowed.pop(call.appid, None)
+        self._out_of_reach = 0
+        singly = results.absent(call, answer)
+        if singly and not self.stopped.reason:
+            self._dispatch.put_back(call, *singly)
+        held = results.without(call, singly) if singly else call
+        record = results.answered(held, answer, self._stamp, self._clock())
+        self._intake.put(self._dispatch.group(call.appid), record)
+        self._dispatch.finish(call, answered=True, now=self._time())
 
     def _refused(self, call: Call, refusal: Refusal) -> None:
         self._log(call, refusal)
@@ -309,7 +316,9 @@ class Run:
             self.stop("clock")
 
     def _log(self, call: Call, refusal: Refusal) -> None:
-        log.info(
+        """The first refusal of a kind is worth a line; the summary counts them all."""
+        first = (refusal.code, str(refusal.decision)) not in self.tally.failures
+        (log.warning if first else log.debug)(
             refusal.message,
             account=call.appid,
             endpoint=call.endpoint.id,

@@ -14,6 +14,7 @@ from harvester import dates
 from harvester.accounts import Account, select
 from harvester.catalogue.endpoint import Endpoint
 from harvester.catalogue.load import Catalogue, catalogue
+from harvester.config.fields import FIRST_DAY
 from harvester.config.models import Config
 from harvester.config.settings import Loaded
 from harvester.errors import UsageError
@@ -104,6 +105,11 @@ def _policy(config: Config, wishes: Wishes, now: datetime) -> Policy:
         only=wishes.only,
         oldest_first=harvest.order == "oldest-first",
     )
+    if policy.since < FIRST_DAY:
+        raise UsageError(
+            f"--since {dates.text(policy.since)}",
+            "expected a date from 2014-12-01 on: WeChat holds no earlier ones",
+        )
     if policy.since > policy.until:
         raise UsageError(
             f"since ({dates.text(policy.since)}) is after until "

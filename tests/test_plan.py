@@ -133,14 +133,16 @@ def test_a_narrower_span_is_believed_and_a_wider_one_is_not() -> None:
 def test_wide_windows_run_from_the_first_label_to_the_last_inside() -> None:
     weeks = plan.wanted(WEEKLY, dates.parse("2024-01-01"), TODAY, YESTERDAY)
     mondays = [first for first, _ in weeks]
-    wide = plan.windows(WEEKLY, weeks, wide=True)
+    wide = list(dates.cover(weeks, plan.longest(WEEKLY, wide=True)))
     assert wide[0] == (mondays[0], mondays[4]), "five Mondays lie in 29 days"
     months = plan.wanted(MONTHLY, dates.parse("2024-01-01"), TODAY, YESTERDAY)
-    assert plan.windows(MONTHLY, months, wide=True)[:2] == [
+    spread = list(dates.cover(months, plan.longest(MONTHLY, wide=True)))
+    assert spread[:2] == [
         (dates.parse("2024-01-01"), dates.parse("2024-01-01")),
         (dates.parse("2024-02-01"), dates.parse("2024-03-01")),
     ]
-    assert plan.windows(MONTHLY, months, wide=False) == list(months)
+    single = plan.longest(MONTHLY, wide=False)
+    assert list(dates.cover(months, single)) == list(months)
 
 
 # Calls
@@ -276,49 +278,15 @@ def account(policy: Policy = POLICY) -> list[tuple[Endpoint, Days]]:
     ]
 
 
-def test_the_first_call_of_every_endpoint_leads_and_dates_descend_after() -> None:
-    weekly, monthly, *daily = account()
-    fresh, backfill = plan.phases("wx0", [weekly, monthly, *daily], POLICY)
-    for stream, endpoints in (
-        (fresh, [weekly, *daily]),  # November's label is older than 35 days
-        (backfill, [weekly, monthly, *daily]),
-    ):
-        calls = list(islice(stream, 500))
-        scouts, rest = calls[: len(endpoints)], calls[len(endpoints) :]
-        assert [call.endpoint for call in scouts] == [one for one, _ in endpoints]
-        assert [c.last for c in rest] == sorted((c.last for c in rest), reverse=True)
-
-
-def test_oldest_first_turns_the_dates_of_an_account_round() -> None:
-    policy = replace(POLICY, oldest_first=True)
-    missing = account()
-    for stream in plan.phases("wx0", missing, policy):
-        lasts = [call.last for call in islice(stream, 500)][len(missing) :]
-        assert lasts == sorted(lasts)
-
-
-def test_an_account_makes_each_of_its_calls_once() -> None:
-    missing = [(one, days[-30:]) for one, days in account()]
-    fresh, backfill = plan.phases("wx0", missing, POLICY)
-    made = [*fresh, *backfill]
-    assert len(made) == sum(plan.count_calls(*work, POLICY) for work in missing)
-    for one, wanted in missing:
-        assert owned(c for c in made if c.endpoint is one) == list(dates.each(wanted))
-
-
-def test_an_endpoint_with_nothing_missing_makes_no_call() -> None:
-    fresh, backfill = plan.phases("wx0", [(endpoint(), ())], POLICY)
-    assert [*fresh, *backfill] == []
-
-
 @pytest.mark.parametrize("accounts", [1, 20])
 def test_memory_does_not_grow_with_the_plan(accounts: int) -> None:
     missing = account()
     tracemalloc.start()
     count = 0
     for number in range(accounts):
-        for stream in plan.phases(f"wx{number}", missing, POLICY):
-            count += sum(1 for _ in islice(stream, 1000))
+        for one, wanted in missing:
+            stream = plan.calls(f"wx{number}", one, wanted, POLICY)
+            count += sum(1 for _ in islice(stream, 100))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count > 1_100 * accounts

@@ -400,3 +400,39 @@ def test_whatever_nights_runs_fall_on_the_last_look_is_settled(
     ages = looks(one, [*moments, at(60), at(61)], outcome)
     assert ages[-1] >= max(one.settle_days, 1)
     assert 61 not in ages
+
+
+# What the ledger may join
+
+
+@pytest.mark.parametrize(
+    ("one", "outcome", "fetched_at_age", "expected"),
+    [
+        (PLAIN, Outcome.HELD, 1, True),
+        (PLAIN, Outcome.HELD, 0, False),
+        (TOTAL, Outcome.HELD, 6, False),
+        (TOTAL, Outcome.HELD, 7, True),
+        (PLAIN, Outcome.EMPTY, 2, False),
+        (PLAIN, Outcome.EMPTY, 3, True),
+        (PLAIN, Outcome.UNAVAILABLE, 0, True),
+        (PLAIN, Outcome.FAILED, 99, False),
+        (PLAIN, Outcome.DENIED, 99, False),
+        (PLAIN, Outcome.PENDING, 99, False),
+    ],
+)
+def test_what_no_run_asks_again_is_settled(
+    one: Endpoint, outcome: Outcome, fetched_at_age: int, expected: bool
+) -> None:
+    day = TODAY - 50
+    entry = Known(day, day, outcome, at(fetched_at_age, day))
+    assert settling.settled(one, entry, POLICY) is expected
+    later = replace(POLICY, now=NINE + timedelta(days=400))
+    if expected:
+        assert settling.missing(one, [entry], ((day, day),), later) == ()
+
+
+def test_a_range_is_settled_when_its_newest_day_is() -> None:
+    day = TODAY - 50
+    entry = Known(day - 9, day, Outcome.HELD, at(6, day))
+    assert not settling.settled(TOTAL, entry, POLICY)
+    assert settling.settled(PLAIN, entry, POLICY)

@@ -275,7 +275,7 @@ def _status_object(found: "Coverage") -> dict[str, Any]:
         "endpoints": [
             {
                 "endpoint": endpoint,
-                "cells": dict(line.cells),
+                "cells": {str(outcome): cells for outcome, cells in line.cells.items()},
                 "held": line.cells["held"],
                 "complete_until": _day(line.complete_until),
                 "accounts": line.accounts,
