@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harvester import dates, settling
+from harvester import dates, plan, settling
 from harvester.accounts import Account
 from harvester.catalogue.endpoint import Endpoint
 from harvester.dates import Days
@@ -86,10 +86,15 @@ class Coverage:
 
     accounts: int = 0
     accounts_behind: int = 0
+    pending: int = 0
+    """Cells that wait for WeChat, of the phase that the survey wants."""
 
-    def add(self, account: Account, stretches: list[Stretch]) -> None:
+    def add(self, survey: Survey, account: Account, stretches: list[Stretch]) -> None:
         """Counts one account."""
         self.accounts += 1
+        for stretch in stretches:
+            waiting = stretch.days.get(Outcome.PENDING, ())
+            self.pending += dates.size(plan.chosen_days(waiting, survey.policy))
         cells = sum(dates.size(stretch.behind) for stretch in stretches)
         for stretch in stretches:
             self.lines.setdefault(stretch.endpoint.id, Line()).add(stretch)
@@ -105,7 +110,7 @@ def coverage(survey: Survey) -> Coverage:
     """Adds up every account of the survey."""
     total = Coverage()
     for account in survey.accounts:
-        total.add(account, list(stretches(survey, account)))
+        total.add(survey, account, list(stretches(survey, account)))
     total.worst.sort(reverse=True)
     return total
 

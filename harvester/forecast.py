@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from harvester import dates, plan
 from harvester.accounts import Account
 from harvester.catalogue.endpoint import Endpoint
 from harvester.dates import Days, Granularity
 from harvester.lake.layout import Layout
+from harvester.quota import Key, Quotas
 from harvester.survey import Survey
 
 MANY_FILES = 100_000
@@ -37,6 +39,15 @@ class Forecast:
     largest: list[tuple[int, str]] = field(default_factory=list)
     """The accounts with the most calls, and how many those are."""
 
+    calls_today: int = 0
+    """Those of them that the quotas, as far as they are known, allow today."""
+
+    late: list[tuple[int, int, str, str]] = field(default_factory=list)
+    """Days needed, calls, appid and endpoint of the plans that take the longest."""
+
+    unfinished: int = 0
+    """Plans, of one account's endpoint each, that will not finish today."""
+
     seconds: float = 0.0
     """How long the account with the most calls takes at its rate."""
 
@@ -47,14 +58,17 @@ class Forecast:
 
 
 def forecast(
-    survey: Survey, *, enough: Callable[[Forecast], bool] | None = None
+    survey: Survey,
+    quota: Quotas,
+    *,
+    enough: Callable[[Forecast], bool] | None = None,
 ) -> Forecast:
     """Adds the plan up, account by account; `enough` ends it early."""
     total = Forecast()
     for _, members in survey.groups():
         partitions: dict[str, Days] = {}
         for account in members:
-            _add_account(total, survey, account, partitions)
+            _add_account(total, survey, quota, account, partitions)
             if not survey.layout.buckets:
                 total.files += _files(survey.layout, partitions)
             if enough is not None and enough(total):
@@ -62,11 +76,16 @@ def forecast(
         if survey.layout.buckets:
             total.files += _files(survey.layout, partitions)
     total.largest.sort(reverse=True)
+    total.late.sort(reverse=True)
     return total
 
 
 def _add_account(
-    total: Forecast, survey: Survey, account: Account, partitions: dict[str, Days]
+    total: Forecast,
+    survey: Survey,
+    quota: Quotas,
+    account: Account,
+    partitions: dict[str, Days],
 ) -> None:
     if not survey.layout.buckets:
         partitions.clear()
@@ -78,6 +97,7 @@ def _add_account(
         partitions[endpoint] = dates.union(partitions.get(endpoint, ()), days)
         total.by_endpoint[endpoint] += count
         total.cells += dates.size(days)
+        _add_quota(total, quota, (account.appid, endpoint), count)
         calls += count
     if not calls:
         return
@@ -85,9 +105,25 @@ def _add_account(
     total.accounts += 1
     rate = account.calls_per_second or survey.calls_per_second
     total.seconds = max(total.seconds, calls / rate)
-    heapq.heappush(total.largest, (calls, account.appid))
-    if len(total.largest) > LARGEST:
-        heapq.heappop(total.largest)
+    _keep(total.largest, (calls, account.appid))
+
+
+def _add_quota(total: Forecast, quota: Quotas, key: Key, calls: int) -> None:
+    """How many of an endpoint's calls go today, and how many days the rest takes."""
+    daily = quota.rule.expected()
+    today = min(calls, max(0, daily - quota.used.get(key, 0)))
+    total.calls_today += today
+    if today == calls:
+        return
+    total.unfinished += 1
+    _keep(total.late, (1 + -(-(calls - today) // daily), calls, *key))
+
+
+def _keep(heap: list[Any], item: tuple[Any, ...]) -> None:
+    """Keeps the largest few."""
+    heapq.heappush(heap, item)
+    if len(heap) > LARGEST:
+        heapq.heappop(heap)
 
 
 def _files(layout: Layout, partitions: dict[str, Days]) -> int:

@@ -30,8 +30,9 @@ from harvester.forecast import forecast
 from harvester.lake.builder import Built, Recipe
 from harvester.lake.store import Store
 from harvester.plan import Known
+from harvester.quota import Budget
 from harvester.results import Stamp
-from harvester.run import SIGNALS, Bounds, Run, Stop
+from harvester.run import SIGNALS, Bounds, Manner, Run, Stop
 from harvester.secret import Secret
 from harvester.settling import settled
 from harvester.summary import Facts, exit_code, summary
@@ -67,7 +68,9 @@ def confirmed(loaded: Loaded, wanted: Wanted, *, yes: bool) -> int | None:
     Raises UsageError when they are more than `limits.confirm_calls` without `yes`.
     """
     most = loaded.config.limits.confirm_calls
-    found = forecast(wanted.survey, enough=lambda so_far: so_far.calls > most)
+    found = forecast(
+        wanted.survey, wanted.quotas, enough=lambda so_far: so_far.calls > most
+    )
     if found.calls <= most:
         return found.calls
     if yes:
@@ -87,7 +90,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class Order:
     """How a run goes about it."""
 
     run_id: str
@@ -98,23 +101,23 @@ class Manner:
     """The lake is a demo's, and the next demo may replace it."""
 
 
-def harvest(loaded: Loaded, wanted: Wanted, manner: Manner) -> Ended:
+def harvest(loaded: Loaded, wanted: Wanted, order: Order) -> Ended:
     """Fetches what is missing and says how it went.
 
     Raises LockedError, UsageError or StorageError before the first call; a disk
     that fails later ends the run, and the summary says so.
     """
     started_at = wanted.clock()
-    with opened(loaded, wanted, manner) as (store, recovered):
+    with opened(loaded, wanted, order) as (store, recovered):
         survey = replace(wanted.survey, ledger=store.ledger)
-        running = partial(_run, loaded.config, wanted, survey, manner, store)
+        running = partial(_run, loaded.config, wanted, survey, order, store)
         fast = find_spec("uvloop") is not None
         outcome = anyio.run(running, backend_options={"use_uvloop": fast})
         outcome.tally.build(recovered)
-        facts = _facts(wanted, survey, manner, outcome, started_at)
+        facts = _facts(wanted, survey, order, outcome, started_at)
         found = summary(outcome.tally, facts)
         if outcome.stopped.reason != "storage":
-            store.write_summary(manner.run_id, found)
+            store.write_summary(order.run_id, found)
             store.fold(partial(_settled, wanted))
         return Ended(found, exit_code(outcome.tally, facts))
 
@@ -126,7 +129,7 @@ def _settled(wanted: Wanted, endpoint_id: str, entry: Known) -> bool:
 
 @contextmanager
 def opened(
-    loaded: Loaded, wanted: Wanted, manner: Manner
+    loaded: Loaded, wanted: Wanted, order: Order
 ) -> Iterator[tuple[Store, Built]]:
     """The lake, locked, writable and whole, and what a dead run had left to build.
 
@@ -136,12 +139,12 @@ def opened(
     recipe = Recipe(
         endpoints=wanted.catalogue.endpoints,
         catalogue_version=wanted.catalogue.version,
-        run_id=manner.run_id,
+        run_id=order.run_id,
         memory_mb=lake.memory_mb,
         compression=lake.compression,
     )
     layout = wanted.survey.layout
-    with Store.open(Path(lake.path), layout, recipe, demo=manner.demo) as store:
+    with Store.open(Path(lake.path), layout, recipe, demo=order.demo) as store:
         yield store, store.recover()
 
 
@@ -153,18 +156,21 @@ class _Outcome:
 
 
 async def _run(
-    config: Config, wanted: Wanted, survey: Survey, manner: Manner, store: Store
+    config: Config, wanted: Wanted, survey: Survey, order: Order, store: Store
 ) -> _Outcome:
     jitter = timedelta(minutes=random.uniform(*JITTER_MINUTES))  # noqa: S311 - no secret
     async with connected(config) as (wire, client):
-        bounds = Bounds(config.limits.in_flight, config.limits.total_in_flight)
-        stamp = Stamp(manner.run_id, jitter)
-        run = Run(survey, client, store, bounds, stamp, wanted.clock)
+        manner = Manner(
+            Bounds(config.limits.in_flight, config.limits.total_in_flight),
+            Stamp(order.run_id, jitter),
+            Budget(wanted.quotas),
+        )
+        run = Run(survey, client, store, manner, wanted.clock)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_heed_signals, run)
-                tasks.start_soon(_heed_time, run, manner.max_minutes)
-                tasks.start_soon(_show_progress, run, wire.counters, manner)
+                tasks.start_soon(_heed_time, run, order.max_minutes)
+                tasks.start_soon(_show_progress, run, wire.counters, order)
                 await run.run()
                 tasks.cancel_scope.cancel()
         except* StorageError as group:
@@ -230,13 +236,13 @@ async def _heed_time(run: Run, minutes: float | None) -> None:
         run.stop("time")
 
 
-async def _show_progress(run: Run, counters: Counters, manner: Manner) -> None:
+async def _show_progress(run: Run, counters: Counters, order: Order) -> None:
     while True:
         tally = run.tally
-        manner.show(
+        order.show(
             Progress(
                 calls=counters.calls,
-                planned=manner.planned,
+                planned=order.planned,
                 rows=tally.rows,
                 accounts_done=len(run.accounts_done),
                 failures=sum(failure.count for failure in tally.failures.values()),
@@ -246,11 +252,11 @@ async def _show_progress(run: Run, counters: Counters, manner: Manner) -> None:
 
 
 def _facts(
-    wanted: Wanted, survey: Survey, manner: Manner, outcome: _Outcome, started: datetime
+    wanted: Wanted, survey: Survey, order: Order, outcome: _Outcome, started: datetime
 ) -> Facts:
-    lines = coverage(survey).lines
+    covered = coverage(survey)
     return Facts(
-        run_id=manner.run_id,
+        run_id=order.run_id,
         started_at=started,
         ended_at=wanted.clock(),
         calls=outcome.counters.calls,
@@ -260,7 +266,8 @@ def _facts(
         stop_message=outcome.stopped.message,
         accounts=len(survey.accounts),
         until_not_ready=wanted.until_not_ready,
+        pending=covered.pending,
         complete_until={
-            endpoint: line.complete_until for endpoint, line in lines.items()
+            endpoint: line.complete_until for endpoint, line in covered.lines.items()
         },
     )

@@ -21,6 +21,12 @@ class Lane:
     excused: Days = ()
     """Days known from before the run to be denied, retired or unavailable: not due."""
 
+    planned: int = 0
+    """Calls of the whole plan for it, both phases together."""
+
+    parked: bool = False
+    """An earlier run used its quota up."""
+
     in_flight: int = 0
     answered: bool = False
 

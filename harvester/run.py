@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import anyio
 import structlog
@@ -24,6 +25,7 @@ from harvester.intake import MOST, Intake, Shelf
 from harvester.lake.ledger import EVERYONE
 from harvester.lanes import Lane, Work
 from harvester.plan import Call
+from harvester.quota import SPENT, Budget
 from harvester.results import CONSEQUENCES, PROVES_ACCESS, Stamp
 from harvester.standing import Standing, ends_run, reach
 from harvester.survey import Survey
@@ -58,6 +60,15 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run goes about it."""
+
+    bounds: Bounds
+    stamp: Stamp
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Why a run ended early: a signal's name, `time`, `outage`, `clock`, `refused`."""
 
@@ -83,8 +94,7 @@ class Run:
         survey: Survey,
         client: Client,
         shelf: Shelf,
-        bounds: Bounds,
-        stamp: Stamp,
+        manner: Manner,
         clock: Callable[[], datetime],
     ) -> None:
         self.tally = Tally()
@@ -93,17 +103,18 @@ class Run:
         self._survey = survey
         self._accounts: Mapping[str, Account] = {a.appid: a for a in survey.accounts}
         self._client = client
-        self._bounds = bounds
-        self._stamp = stamp
+        self._bounds = manner.bounds
+        self._stamp = manner.stamp
+        self._budget = manner.budget
         self._clock = clock
         self._standing = Standing()
         self._intake = Intake(
-            shelf, self.tally.build, most=max(MOST, bounds.total_in_flight)
+            shelf, self.tally.build, most=max(MOST, manner.bounds.total_in_flight)
         )
         self._dispatch = Dispatch(
             filter(self._opened, survey.works()),
-            in_flight=bounds.in_flight,
-            active=2 * bounds.total_in_flight,
+            in_flight=manner.bounds.in_flight,
+            active=2 * manner.bounds.total_in_flight,
         )
         self._idle: deque[anyio.Event] = deque()
         self._alarm: asyncio.Handle | None = None
@@ -151,11 +162,19 @@ class Run:
                 continue
             self._wake_one()  # there may be more where this came from
             await self._intake.slot()
-            result = await self._client.ask(call, self._accounts[call.appid])
-            self._settle(call, result)
+            self._settle(call, await self._asked(call))
             self._wake_one()
         while self._idle:
             self._wake_one()
+
+    async def _asked(self, call: Call) -> Answer | Refusal:
+        account = self._accounts[call.appid]
+        ask = partial(self._client.quota, account, call.endpoint)
+        if not await self._budget.admits(call, ask):
+            return SPENT
+        result = await self._client.ask(call, account)
+        self._budget.spend(call, result.attempts)
+        return result
 
     async def _rest(self) -> None:
         """Waits until a call ends somewhere, or a paced account's time has come."""
@@ -263,6 +282,8 @@ class Run:
             if refusal is not None:
                 work.lanes.remove(lane)
                 self._write_rest(work.group, appid, lane, refusal)
+            key = (appid, lane.endpoint.id)
+            self._budget.expect(key, lane.planned, parked=lane.parked)
         return bool(work.lanes)
 
     def _write_rest(self, group: str, appid: str, lane: Lane, refusal: Refusal) -> None:

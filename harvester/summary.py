@@ -42,6 +42,8 @@ class Facts:
     """`--until` named a day that is not ready."""
 
     complete_until: Mapping[str, int | None]
+    pending: int
+    """Cells that wait for WeChat, those of earlier runs included."""
 
 
 def exit_code(tally: Tally, facts: Facts) -> int:
@@ -58,7 +60,7 @@ def exit_code(tally: Tally, facts: Facts) -> int:
     if lost > 0:
         return PARTIAL
     early = facts.stopped in ("time", "outage") or facts.until_not_ready
-    pending = tally.due[Outcome.PENDING] or tally.unreached
+    pending = tally.due[Outcome.PENDING] or facts.pending or tally.unreached
     return LATER if early or pending else DONE
 
 
@@ -85,7 +87,7 @@ def summary(tally: Tally, facts: Facts) -> dict[str, Any]:
         "rows_repeated": tally.collapsed,
         "cells_shrunk": tally.shrunk,
         "unknown_fields": sorted(tally.unknown_fields),
-        "cells": {outcome.value: tally.cells[outcome] for outcome in Outcome},
+        "cells": _cells(tally, facts),
         "files": tally.files,
         "bytes": tally.bytes,
         "by_endpoint": _by_endpoint(tally),
@@ -99,6 +101,12 @@ def summary(tally: Tally, facts: Facts) -> dict[str, Any]:
             for failure in sorted(tally.failures.values(), key=lambda f: -f.count)
         ],
     }
+
+
+def _cells(tally: Tally, facts: Facts) -> dict[str, int]:
+    cells = {outcome.value: tally.cells[outcome] for outcome in Outcome}
+    cells["pending"] = max(cells["pending"], facts.pending)
+    return cells
 
 
 def _by_endpoint(tally: Tally) -> dict[str, dict[str, int]]:

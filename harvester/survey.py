@@ -17,6 +17,7 @@ from harvester.lake.layout import Layout
 from harvester.lake.ledger import EVERYONE, Ledger
 from harvester.lanes import Lane, Work
 from harvester.plan import Known, Phase, Policy
+from harvester.quota import PARKED
 
 WAVE = 64
 """Accounts built together where each has a directory of its own."""
@@ -29,6 +30,8 @@ class Missing:
     endpoint: Endpoint
     days: Days
     excused: Days
+    parked: bool
+    """Some wait for a quota that an earlier run used up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ class Survey:
             days = settling.missing(endpoint, held, wanted, self.policy)
             if days:
                 due = settling.due(held, days)
-                yield Missing(endpoint, days, dates.subtract(days, due))
+                parked = any(one.code in PARKED for one in held)
+                yield Missing(endpoint, days, dates.subtract(days, due), parked)
 
     def works(self) -> Iterator[Work]:
         """The run: the fresh days of all accounts, then the backfill of all."""
@@ -90,15 +94,16 @@ class Survey:
                         yield from self._work(account, phase, f"{phase}-{group}")
 
     def _work(self, account: Account, phase: Phase, group: str) -> Iterator[Work]:
+        policy = self.policy
         lanes = deque(
             Lane(
-                missing.endpoint,
-                plan.calls(
-                    account.appid, missing.endpoint, missing.days, self.policy, phase
-                ),
-                missing.excused,
+                one.endpoint,
+                plan.calls(account.appid, one.endpoint, one.days, policy, phase),
+                one.excused,
+                plan.count_calls(one.endpoint, one.days, policy),
+                one.parked,
             )
-            for missing in self.missing(account)
+            for one in self.missing(account)
         )
         if lanes:
             rate = account.calls_per_second or self.calls_per_second

@@ -4,6 +4,7 @@ Reads the lake, takes no lock and writes nothing. The configuration comes no fur
 than here and `harvest`: below travel plain values.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,13 +16,15 @@ from harvester.accounts import Account, select
 from harvester.catalogue.endpoint import Endpoint
 from harvester.catalogue.load import Catalogue, catalogue
 from harvester.config.fields import FIRST_DAY
-from harvester.config.models import Config
+from harvester.config.models import Config, Limits
 from harvester.config.settings import Loaded
 from harvester.errors import UsageError
 from harvester.lake import layout as lake_layout
 from harvester.lake.layout import Layout
 from harvester.lake.ledger import Ledger
+from harvester.lake.usage import calls_since
 from harvester.plan import Phase, Policy
+from harvester.quota import Key, QuotaRule, Quotas
 from harvester.survey import Survey
 
 Clock = Callable[[], datetime]
@@ -46,6 +49,7 @@ class Wanted:
 
     survey: Survey
     catalogue: Catalogue
+    quotas: Quotas
     until_not_ready: bool
     clock: Clock
 
@@ -77,9 +81,23 @@ def surveyed(loaded: Loaded, wishes: Wishes) -> Wanted:
     return Wanted(
         survey=survey,
         catalogue=known,
+        quotas=Quotas(_quota(config.limits), _used_today(config, now())),
         until_not_ready=isinstance(named, int) and named > policy.last_ready,
         clock=now,
     )
+
+
+def _quota(limits: Limits) -> QuotaRule:
+    return QuotaRule(
+        daily=limits.daily_calls if isinstance(limits.daily_calls, int) else None,
+        unknown=limits.daily_calls_unknown,
+        reserve=limits.quota_reserve,
+    )
+
+
+def _used_today(config: Config, now: datetime) -> Counter[Key]:
+    midnight = dates.midnight_after(now) - timedelta(days=1)
+    return calls_since(Path(config.lake.path), midnight)
 
 
 def _accounts(loaded: Loaded, wishes: Wishes) -> tuple[Account, ...]:

@@ -93,13 +93,13 @@ def _harvest(folder: Path) -> int:
     loaded = settings.load(folder / "accounts.toml", overrides)
     wanted = surveyed(loaded, Wishes())
     with console.progress() as show:
-        manner = harvest.Manner(
+        order = harvest.Order(
             run_id=new_run_id(),
             planned=harvest.confirmed(loaded, wanted, yes=True),
             show=lambda progress: show(*progress_words(progress)),
             demo=True,
         )
-        ended = harvest.harvest(loaded, wanted, manner)
+        ended = harvest.harvest(loaded, wanted, order)
     tell(ended.summary)
     return ended.exit_code
 

@@ -75,21 +75,25 @@ def plan(  # noqa: PLR0913 - one argument an option
         options.loaded(context),
         wishes(account, endpoint, since, until, as_of, only=only, refresh=refresh),
     )
-    found = forecast(wanted.survey)
+    found = forecast(wanted.survey, wanted.quotas)
+    today = wanted.survey.policy.now
     if as_json:
-        console.as_json(_plan_object(found))
+        console.as_json(_plan_object(found, today))
         return
     console.table(
         ("endpoint", "calls"), [*found.by_endpoint.items(), ("all", found.calls)]
     )
     console.say(_plan_words(found))
+    for line in _late_words(found, today):
+        console.say(line)
     for warning in _plan_warnings(wanted, yearly_files(wanted.survey)):
         console.warn(warning)
 
 
-def _plan_object(found: "Forecast") -> dict[str, Any]:
+def _plan_object(found: "Forecast", today: datetime) -> dict[str, Any]:
     return {
         "calls": found.calls,
+        "calls_today": found.calls_today,
         "cells": found.cells,
         "files": found.files,
         "token_refreshes": found.accounts,
@@ -99,6 +103,16 @@ def _plan_object(found: "Forecast") -> dict[str, Any]:
         "accounts": found.accounts,
         "largest_accounts": [
             {"account": appid, "calls": calls} for calls, appid in found.largest
+        ],
+        "unfinished_today": found.unfinished,
+        "latest": [
+            {
+                "account": appid,
+                "endpoint": endpoint,
+                "calls": calls,
+                "finished_on": _finished_on(today, days),
+            }
+            for days, calls, appid, endpoint in found.late
         ],
     }
 
@@ -113,6 +127,23 @@ def _plan_words(found: "Forecast") -> str:
         f"The account with the most is {appid} with {largest:,} calls: "
         f"{_duration(found.seconds)} at its rate."
     )
+
+
+def _late_words(found: "Forecast", today: datetime) -> list[str]:
+    if not found.late:
+        return []
+    return [
+        f"{found.calls_today:,} of the calls go today; quotas hold back those of "
+        f"{found.unfinished:,} endpoints of accounts. The last to finish, run daily:",
+        *(
+            f"  {appid} {endpoint}: {calls:,} calls, {_finished_on(today, days)}"
+            for days, calls, appid, endpoint in found.late
+        ),
+    ]
+
+
+def _finished_on(today: datetime, days: int) -> str:
+    return dates.text(dates.china_day(today) + days - 1)
 
 
 def _duration(seconds: float) -> str:
@@ -164,13 +195,13 @@ def run(  # noqa: PLR0913 - one argument an option
     )
     planned = harvest.confirmed(loaded, wanted, yes=yes)
     with console.progress() as show:
-        manner = harvest.Manner(
+        order = harvest.Order(
             run_id=run_id or new_run_id(),
             max_minutes=max_minutes,
             planned=planned,
             show=lambda progress: show(*progress_words(progress)),
         )
-        ended = harvest.harvest(loaded, wanted, manner)
+        ended = harvest.harvest(loaded, wanted, order)
     if as_json:
         console.as_json(ended.summary)
     else:
