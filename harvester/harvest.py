@@ -164,6 +164,7 @@ async def _run(
             Bounds(config.limits.in_flight, config.limits.total_in_flight),
             Stamp(order.run_id, jitter),
             Budget(wanted.quotas),
+            wanted.beliefs,
         )
         run = Run(survey, client, store, manner, wanted.clock)
         try:
@@ -267,6 +268,7 @@ def _facts(
         accounts=len(survey.accounts),
         until_not_ready=wanted.until_not_ready,
         pending=covered.pending,
+        narrowed=wanted.beliefs.told(),
         complete_until={
             endpoint: line.complete_until for endpoint, line in covered.lines.items()
         },

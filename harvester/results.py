@@ -57,10 +57,11 @@ CONSEQUENCES: dict[Decision, Consequence] = {
 
 PERIODS = (Granularity.WEEK, Granularity.MONTH)
 
-PROVES_ACCESS = frozenset(
-    {Decision.NOT_READY, Decision.NARROW, Decision.EMPTY, Decision.FAIL}
-)
-"""Refusals that only an account with a good token and the permission gets."""
+PROVES_ACCESS = frozenset({Decision.NOT_READY, Decision.EMPTY, Decision.FAIL})
+"""Refusals that only an account with a good token and the permission gets.
+
+Not `narrow`: while the span is looked for, one call at a time is enough.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,11 @@ def narrower(call: Call) -> Sequence[Call]:
         for first, last in dates.cover(call.owned, span)
     ]
     return pieces[::-1]
+
+
+def span(calls: Sequence[Call]) -> int:
+    """The days of the longest window among these."""
+    return max(call.last - call.first + 1 for call in calls)
 
 
 def absent(call: Call, answer: Answer) -> Sequence[Call]:

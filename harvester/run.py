@@ -20,11 +20,12 @@ from harvester import dates, results
 from harvester.accounts import Account
 from harvester.api.client import Answer, Client
 from harvester.api.codes import Decision, Refusal
+from harvester.beliefs import Beliefs
 from harvester.dispatch import Dispatch
 from harvester.intake import MOST, Intake, Shelf
 from harvester.lake.ledger import EVERYONE
 from harvester.lanes import Lane, Work
-from harvester.plan import Call
+from harvester.plan import Call, calls
 from harvester.quota import SPENT, Budget
 from harvester.results import CONSEQUENCES, PROVES_ACCESS, Stamp
 from harvester.standing import Standing, ends_run, reach
@@ -66,6 +67,7 @@ class Manner:
     bounds: Bounds
     stamp: Stamp
     budget: Budget
+    beliefs: Beliefs
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class Run:
         self._bounds = manner.bounds
         self._stamp = manner.stamp
         self._budget = manner.budget
+        self._beliefs = manner.beliefs
+        self._narrowing: dict[tuple[str, str], int] = {}
         self._clock = clock
         self._standing = Standing()
         self._intake = Intake(
@@ -216,10 +220,26 @@ class Run:
         singly = results.absent(call, answer)
         if singly and not self.stopped.reason:
             self._dispatch.put_back(call, *singly)
+        self._believe(call)
         held = results.without(call, singly) if singly else call
         record = results.answered(held, answer, self._stamp, self._clock())
         self._intake.put(self._dispatch.group(call.appid), record)
         self._dispatch.finish(call, answered=True, now=self._time())
+
+    def _believe(self, call: Call) -> None:
+        """A window worked where a longer one had failed: the others shrink as well."""
+        span = self._narrowing.get((call.appid, call.endpoint.id))
+        if span is None or call.last - call.first >= span:
+            return
+        if self._beliefs.learn(call.endpoint.id, span, self._clock()):
+            log.warning(
+                "takes less than documented", endpoint=call.endpoint.id, span=span
+            )
+        del self._narrowing[call.appid, call.endpoint.id]
+        lane = self._dispatch.lane(call)
+        if lane is not None:
+            policy = self._survey.policy
+            lane.calls = calls(call.appid, call.endpoint, lane.rest(), policy)
 
     def _refused(self, call: Call, refusal: Refusal) -> None:
         self._log(call, refusal)
@@ -240,6 +260,8 @@ class Run:
         if refusal.decision is Decision.NARROW:
             self._note_too_early(call)
             pieces = results.narrower(call)
+            if pieces:
+                self._narrowing[call.appid, call.endpoint.id] = results.span(pieces)
         elif refusal.decision is Decision.SLOW_DOWN:
             self._slowed[call.appid] += 1
             if self._slowed[call.appid] <= SLOW_DOWNS * self._bounds.in_flight:

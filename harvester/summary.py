@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from harvester import dates
+from harvester.beliefs import Told
 from harvester.plan import Outcome
 from harvester.run import SIGNALS
 from harvester.tally import BAD, Tally
@@ -42,6 +43,9 @@ class Facts:
     """`--until` named a day that is not ready."""
 
     complete_until: Mapping[str, int | None]
+    narrowed: Told
+    """Spans believed to be narrower than documented."""
+
     pending: int
     """Cells that wait for WeChat, those of earlier runs included."""
 
@@ -87,6 +91,7 @@ def summary(tally: Tally, facts: Facts) -> dict[str, Any]:
         "rows_repeated": tally.collapsed,
         "cells_shrunk": tally.shrunk,
         "unknown_fields": sorted(tally.unknown_fields),
+        "narrowed": facts.narrowed,
         "cells": _cells(tally, facts),
         "files": tally.files,
         "bytes": tally.bytes,

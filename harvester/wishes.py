@@ -6,13 +6,14 @@ than here and `harvest`: below travel plain values.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from harvester import dates
 from harvester.accounts import Account, select
+from harvester.beliefs import Beliefs, remembered
 from harvester.catalogue.endpoint import Endpoint
 from harvester.catalogue.load import Catalogue, catalogue
 from harvester.config.fields import FIRST_DAY
@@ -50,6 +51,7 @@ class Wanted:
     survey: Survey
     catalogue: Catalogue
     quotas: Quotas
+    beliefs: Beliefs
     until_not_ready: bool
     clock: Clock
 
@@ -68,7 +70,8 @@ def surveyed(loaded: Loaded, wishes: Wishes) -> Wanted:
     config = loaded.config
     now = clock(wishes.as_of)
     known = catalogue(config.endpoints_file)
-    policy = _policy(config, wishes, now())
+    beliefs = remembered(Path(config.lake.path) / lake_layout.RUNS, now())
+    policy = replace(_policy(config, wishes, now()), narrowed=beliefs.spans)
     survey = Survey(
         accounts=_accounts(loaded, wishes),
         endpoints_of=_endpoints_of(config, wishes, known),
@@ -82,6 +85,7 @@ def surveyed(loaded: Loaded, wishes: Wishes) -> Wanted:
         survey=survey,
         catalogue=known,
         quotas=Quotas(_quota(config.limits), _used_today(config, now())),
+        beliefs=beliefs,
         until_not_ready=isinstance(named, int) and named > policy.last_ready,
         clock=now,
     )
