@@ -7,7 +7,7 @@ is believed on to the next.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class Beliefs:
 
     spans: dict[str, int]
     since: dict[str, datetime]
+    _news: set[str] = field(default_factory=set)
 
     def learn(self, endpoint_id: str, span: int, now: datetime) -> bool:
         """Believes a span from now on; says whether it is news."""
@@ -31,7 +32,12 @@ class Beliefs:
             return False
         self.spans[endpoint_id] = span
         self.since[endpoint_id] = now
+        self._news.add(endpoint_id)
         return True
+
+    def learnt(self, endpoint_id: str) -> bool:
+        """Whether this run has found it out by itself."""
+        return endpoint_id in self._news
 
     def told(self) -> Told:
         """For the summary."""

@@ -16,6 +16,7 @@ from harvester.plan import Call
 class Lane:
     """The calls of one endpoint of one account, in the order to be asked."""
 
+    appid: str
     endpoint: Endpoint
     calls: Iterator[Call]
     excused: Days = ()

@@ -139,15 +139,17 @@ def standing_for(call: Call, appid: str, days: Days) -> Call:
     return Call(appid, call.endpoint, days[0][0], days[-1][1], days)
 
 
-def narrower(call: Call) -> Sequence[Call]:
-    """The same cells in smaller windows, newest first: the safe span, then halves.
+def narrower(call: Call, believed: int | None = None) -> Sequence[Call]:
+    """The same cells in smaller windows, newest first.
 
-    Nothing for a single date: then WeChat does not hold it.
+    By the span believed by now, else the safe one, else halves. Nothing for a single
+    date: then WeChat does not hold it.
     """
     if dates.size(call.owned) < 2:
         return ()
     days = call.last - call.first + 1
-    span = call.endpoint.safe_span if call.endpoint.safe_span < days else days // 2
+    hopes = (believed or days, call.endpoint.safe_span, days // 2)
+    span = next(hope for hope in hopes if hope < days)
     pieces = [
         Call(
             call.appid,

@@ -236,10 +236,13 @@ class Run:
                 "takes less than documented", endpoint=call.endpoint.id, span=span
             )
         del self._narrowing[call.appid, call.endpoint.id]
-        lane = self._dispatch.lane(call)
-        if lane is not None:
-            policy = self._survey.policy
-            lane.calls = calls(call.appid, call.endpoint, lane.rest(), policy)
+        self._plan_anew(self._dispatch.lane(call))
+
+    def _plan_anew(self, lane: Lane | None) -> None:
+        """The days that are left, in windows of the span believed by now."""
+        if lane is not None and lane.endpoint.id in self._beliefs.spans:
+            policy = replace(self._survey.policy, narrowed=self._beliefs.spans)
+            lane.calls = calls(lane.appid, lane.endpoint, lane.rest(), policy)
 
     def _refused(self, call: Call, refusal: Refusal) -> None:
         self._log(call, refusal)
@@ -259,9 +262,11 @@ class Run:
         pieces: Sequence[Call] = ()
         if refusal.decision is Decision.NARROW:
             self._note_too_early(call)
-            pieces = results.narrower(call)
+            believed = self._beliefs.spans.get(call.endpoint.id)
+            pieces = results.narrower(call, believed)
             if pieces:
                 self._narrowing[call.appid, call.endpoint.id] = results.span(pieces)
+                self._plan_anew(self._dispatch.lane(call))
         elif refusal.decision is Decision.SLOW_DOWN:
             self._slowed[call.appid] += 1
             if self._slowed[call.appid] <= SLOW_DOWNS * self._bounds.in_flight:
@@ -304,6 +309,8 @@ class Run:
             if refusal is not None:
                 work.lanes.remove(lane)
                 self._write_rest(work.group, appid, lane, refusal)
+            elif self._beliefs.learnt(lane.endpoint.id):
+                self._plan_anew(lane)
             key = (appid, lane.endpoint.id)
             self._budget.expect(key, lane.planned, parked=lane.parked)
         return bool(work.lanes)

@@ -97,6 +97,7 @@ class Survey:
         policy = self.policy
         lanes = deque(
             Lane(
+                account.appid,
                 one.endpoint,
                 plan.calls(account.appid, one.endpoint, one.days, policy, phase),
                 one.excused,

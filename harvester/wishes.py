@@ -71,7 +71,7 @@ def surveyed(loaded: Loaded, wishes: Wishes) -> Wanted:
     now = clock(wishes.as_of)
     known = catalogue(config.endpoints_file)
     beliefs = remembered(Path(config.lake.path) / lake_layout.RUNS, now())
-    policy = replace(_policy(config, wishes, now()), narrowed=beliefs.spans)
+    policy = replace(_policy(config, wishes, now()), narrowed=dict(beliefs.spans))
     survey = Survey(
         accounts=_accounts(loaded, wishes),
         endpoints_of=_endpoints_of(config, wishes, known),

@@ -44,7 +44,7 @@ def work(
     group: str = "g",
     interval: float = 0.0,
 ) -> Work:
-    lanes = deque(Lane(ep, daily(appid, ep, calls)) for ep in endpoints)
+    lanes = deque(Lane(appid, ep, daily(appid, ep, calls)) for ep in endpoints)
     return Work(Account(appid=appid), group, interval, lanes)
 
 
