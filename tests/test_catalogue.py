@@ -124,6 +124,16 @@ def columns_by_place(endpoint: Endpoint) -> dict[str, Field]:
     return found
 
 
+LENIENT = {
+    ("getuserread", "list[].user_source"),
+    ("getuserreadhour", "list[].user_source"),
+    ("getinterfacesummary", "list[].max_time_cost"),
+    ("getinterfacesummaryhour", "list[].max_time_cost"),
+    ("getarticleread", "list[].detail.read_user"),
+}
+"""Documented as always there, and absent from bodies that somebody published."""
+
+
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_documented_field_is_a_column_of_its_type(name: str) -> None:
     found = {
@@ -131,7 +141,7 @@ def test_every_documented_field_is_a_column_of_its_type(name: str) -> None:
         for place, field in columns_by_place(catalogue().endpoints[name]).items()
     }
     documented = {
-        place: [TYPES.get(kind, kind), nullable]
+        place: [TYPES.get(kind, kind), nullable or (name, place) in LENIENT]
         for place, (kind, nullable) in DOCUMENTED[name].items()
         if kind != "struct" and place != "is_delay"
     }
