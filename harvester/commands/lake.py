@@ -1,74 +1,96 @@
-"""`verify`, `query` and `views`: the lake as it lies. They only read."""
+"""`verify`, `query` and `views`: the lake as it lies."""
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from enum import StrEnum
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harvester import dates
-from harvester.commands import console, options
+from harvester.commands import answers, console, options
+from harvester.commands.harvest import new_run_id
 from harvester.errors import UsageError
 
 if TYPE_CHECKING:
     from harvester.catalogue.load import Catalogue
     from harvester.config.settings import Loaded
     from harvester.lake.problems import Problem, Report
-    from harvester.lake.query import Answer
     from harvester.lake.snapshot import Selection
     from harvester.lake.views import Shelf
 
-TABLE_ROWS = 1_000
-"""More rows make no table for a person; the other formats have no limit."""
 
-
-class Format(StrEnum):
-    """What `query` prints."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
-
-
-def verify(
+def verify(  # noqa: PLR0913 -- one argument an option
     context: typer.Context,
     account: options.Accounts = None,
     endpoint: options.Endpoints = None,
     since: options.Since = None,
     until: options.Until = None,
+    refetch: Annotated[
+        bool,
+        typer.Option(
+            "--refetch",
+            help="Mark broken cells: the next run asks them again. Never those that "
+            "WeChat no longer serves.",
+        ),
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Make a lost ledger again from the data files."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Compare the ledger with the data files; exit code 3 when they disagree.
 
     Every file of the ledger is read to its last byte, and every row is counted. Takes
-    no lock and changes nothing; a run may write meanwhile. Rows that differ under one
-    natural key are told, and are no damage.
+    no lock and changes nothing, and a run may write meanwhile; the two repairs do both,
+    and no run may. Rows that differ under one natural key are told, and are no damage.
     """
     from harvester.catalogue.load import catalogue
-    from harvester.lake.verification import verify
 
     loaded = options.loaded(context)
     known = catalogue(loaded.config.endpoints_file)
     root = Path(loaded.config.lake.path).absolute()
-    chosen = {one.id for one in known.select(endpoint or ())}
+    repairs: dict[str, Any] = {}
+    if rebuild:
+        repairs["rebuilt"] = _rebuilt(root, known)
     selection = _selection(loaded, root, account or [], (since, until))
-    if chosen:
-        selection = replace(selection, endpoints=frozenset(chosen))
-    with console.progress() as show:
-        report = verify(root, known.endpoints, selection, show=show)
+    chosen = frozenset(one.id for one in known.select(endpoint or ()))
+    report, marked = _verified(
+        root, known, replace(selection, endpoints=chosen or None), refetch=refetch
+    )
+    if marked:
+        repairs["refetched"] = marked
     if as_json:
-        console.as_json(_as_json(report))
+        console.as_json({**_as_json(report), **repairs})
     else:
-        _tell(report)
+        _tell(report, repairs)
     if report.damage:
         raise typer.Exit(3)
+
+
+def _rebuilt(root: Path, known: "Catalogue") -> dict[str, Any]:
+    from harvester.lake.rebuilding import Maker, rebuild
+
+    maker = Maker(run_id=new_run_id(), endpoints=known.endpoints, version=known.version)
+    with console.progress() as show:
+        return asdict(rebuild(root, maker, show=show))
+
+
+def _verified(
+    root: Path, known: "Catalogue", selection: "Selection", *, refetch: bool
+) -> "tuple[Report, dict[str, Any]]":
+    from harvester.lake import refetching, verification
+
+    with console.progress() as show:
+        if not refetch:
+            report = verification.verify(root, known.endpoints, selection, show=show)
+            return report, {}
+        report, marked = refetching.refetch(
+            root, known.endpoints, selection, new_run_id(), show=show
+        )
+    return report, asdict(marked)
 
 
 def _selection(
@@ -118,13 +140,20 @@ def _problem(one: "Problem") -> dict[str, Any]:
     }
 
 
-def _tell(report: "Report") -> None:
-    for kind, problems in report.problems.items():
+def _tell(report: "Report", repairs: Mapping[str, Any]) -> None:
+    for kind, examples, more in report.told():
         word = "damage" if kind.is_damage else "finding"
-        for one in problems:
+        for one in examples:
             console.out(f"{word}: {one.message}")
-        if more := report.counts[kind] - len(problems):
+        if more:
             console.out(f"{word}: {more:,} more of this kind ({kind.value})")
+    for repair, done in repairs.items():
+        figures = (
+            f"{count:,} {what}" for what, count in done.items() if what != "set_aside"
+        )
+        console.out(f"{repair}: {', '.join(figures)}")
+        for place in done["set_aside"]:
+            console.out(f"{repair}: set aside {place}")
     console.out(
         f"{report.files:,} files, {report.rows:,} rows, {report.cells:,} cells held: "
         f"{report.damage_count:,} damaged, {report.findings_count:,} findings"
@@ -142,8 +171,8 @@ def query(
         typer.Option("--file", "-f", metavar="FILE", help="Read the SQL from a file."),
     ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="How the rows are printed.")
-    ] = Format.TABLE,
+        answers.Format, typer.Option("--format", help="How the rows are printed.")
+    ] = answers.Format.TABLE,
     as_json: Annotated[
         bool, typer.Option("--json", help="The same as --format json.")
     ] = False,
@@ -154,15 +183,15 @@ def query(
     """
     from harvester.lake.query import answered
 
-    chosen = Format.JSON if as_json else form
-    if chosen is Format.PARQUET and sys.stdout.isatty():
+    chosen = answers.Format.JSON if as_json else form
+    if chosen is answers.Format.PARQUET and sys.stdout.isatty():
         raise UsageError(
             "Parquet is not for a terminal", "write it to a file: … > rows.parquet"
         )
     text = _sql(sql, file)
     shelf, known = _shelf(context)
     with answered(text, known.endpoints.values(), known.labels, shelf) as answer:
-        _PRINTERS[chosen](answer)
+        answers.show(answer, chosen)
 
 
 def views(
@@ -222,63 +251,3 @@ def _shelf(context: typer.Context) -> "tuple[Shelf, Catalogue]":
             f"{root} is no lake", "`harvester run` makes one; lake.path names it"
         )
     return Shelf(str(root), lake.layout), catalogue(config.endpoints_file)
-
-
-def _print_table(answer: "Answer") -> None:
-    from harvester.lake import formats
-
-    rows = (row for batch in answer.batches for row in formats.rows(batch))
-    shown = [tuple(map(formats.cell, row)) for row in islice(rows, TABLE_ROWS + 1)]
-    console.table(answer.schema.names, shown[:TABLE_ROWS])
-    if len(shown) > TABLE_ROWS:
-        console.warn(f"only the first {TABLE_ROWS:,} rows: --format csv has all")
-
-
-def _print_csv(answer: "Answer") -> None:
-    from harvester.lake import formats
-
-    _print(formats.csv_text(answer.schema.names, answer.batches))
-
-
-def _print_json(answer: "Answer") -> None:
-    from harvester.lake import formats
-
-    _print(formats.json_text(answer.schema.names, answer.batches))
-
-
-def _print(chunks: Iterable[str]) -> None:
-    with _until_the_reader_goes():
-        for chunk in chunks:
-            sys.stdout.write(chunk)
-        sys.stdout.flush()
-
-
-def _print_parquet(answer: "Answer") -> None:
-    from pyarrow.parquet import ParquetWriter
-
-    from harvester.lake import formats
-
-    formats.distinct(answer.schema.names)
-    out = sys.stdout.buffer
-    with _until_the_reader_goes(), ParquetWriter(out, answer.schema) as writer:
-        for batch in answer.batches:
-            writer.write_batch(batch)
-
-
-@contextmanager
-def _until_the_reader_goes() -> Iterator[None]:
-    """Ends the answer, and nothing else, when nobody reads on (`| head`)."""
-    try:
-        yield
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-_PRINTERS: dict[Format, Callable[["Answer"], None]] = {
-    Format.TABLE: _print_table,
-    Format.CSV: _print_csv,
-    Format.JSON: _print_json,
-    Format.PARQUET: _print_parquet,
-}
