@@ -35,6 +35,7 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("plan", harvest.plan),
     ("run", harvest.run),
     ("status", harvest.status),
+    ("verify", lake.verify),
     ("query", lake.query),
     ("views", lake.views),
     ("sandbox", sandbox.sandbox),
