@@ -231,6 +231,13 @@ def test_csv_has_a_header_and_lists_as_json() -> None:
     ]
 
 
+def test_small_batches_make_one_row_group_and_many_make_several() -> None:
+    some = batch(n=list(range(50_000)))
+    found = [table.num_rows for table in formats.row_groups([some] * 7)]
+    assert found == [150_000, 150_000, 50_000]
+    assert list(formats.row_groups([])) == []
+
+
 def test_two_columns_of_one_name_are_refused_where_they_would_be_one() -> None:
     with pytest.raises(UsageError, match="'a'"):
         "".join(formats.json_text(["a", "a"], iter(())))

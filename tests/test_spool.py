@@ -101,14 +101,6 @@ def test_an_endpoints_chunks_are_read_alone(lake: Path) -> None:
     assert chunks["getuserread"].raw > chunks["getuserread"].stored
 
 
-def test_a_slab_of_a_chunk_is_read_alone(lake: Path) -> None:
-    written = Spool(Disk(lake))
-    written.append("g", [a_record(number) for number in range(9)])
-    (segment,) = written.seal("g")
-    found = read_chunk(segment.path, segment.chunks[0], 739_003, 739_005)
-    assert [record.fetched_at for record in found] == [3, 4, 5]
-
-
 def test_what_the_writer_remembers_is_what_a_scan_finds(lake: Path) -> None:
     written = Spool(Disk(lake))
     for number in range(4):

@@ -30,9 +30,10 @@ from harvester import dates
 from harvester.errors import UsageError
 from harvester.lake import layout, segments
 from harvester.lake.durable import Disk
+from harvester.lake.examination import PAUSES
 from harvester.lake.fold import fold
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import Entry
+from harvester.lake.ledger import DataFile, Entry
 from harvester.lake.problems import Kind, Report
 from harvester.lake.snapshot import Selection
 from harvester.lake.store import Store
@@ -121,6 +122,16 @@ def test_a_file_that_is_no_parquet_though_the_ledger_agrees(lake: Path) -> None:
     path.write_bytes(b"PAR1 but no more")
     acknowledge(lake, path)
     assert told(verified(lake)) == {Kind.UNREADABLE: 1}
+
+
+def test_a_file_with_a_sound_footer_and_unreadable_pages(lake: Path) -> None:
+    path = data_file(lake)
+    good = path.read_bytes()
+    path.write_bytes(good[:4] + b"\xff" * 60 + good[64:])
+    acknowledge(lake, path)
+    report = verified(lake)
+    assert told(report) == {Kind.UNREADABLE: 1}
+    assert report.damage[0].path == path.relative_to(lake).as_posix()
 
 
 @pytest.mark.parametrize(
@@ -323,6 +334,41 @@ def test_what_a_run_commits_meanwhile_is_no_damage(lake: Path, cut: Layout) -> N
     pauses = iter([lambda: None, lambda: aside.rename(path)])
     report = verify(lake, KNOWN.endpoints, ALL, pause=lambda: next(pauses)())
     assert told(report) == {}
+
+
+def test_a_file_that_a_run_replaces_meanwhile_is_no_damage(
+    lake: Path, cut: Layout
+) -> None:
+    again = [gained(date(2024, 11, 29), 0, 99)]
+    put(lake, cut, [answer(ONE, "getusersummary", "2024-11-29", "2024-11-29", again)])
+    newest = segments.name(max(segments.numbers(lake / layout.CELLS)))
+    path, aside = lake / layout.CELLS / newest, lake / "aside"
+    path.rename(aside)
+    (lake / layout.SPOOL / "000000000009-g.spool").touch()
+    report = verify(
+        lake, KNOWN.endpoints, ALL, pause=lambda: aside.rename(path) and None
+    )
+    assert told(report) == {}
+
+
+def test_what_a_dead_run_left_is_waited_for_once(lake: Path) -> None:
+    (lake / layout.SPOOL / "000000000009-g.spool").touch()
+    for name in ("getusersummary", "getupstreammsgweek"):
+        data_file(lake, name).unlink()
+    pauses: list[None] = []
+    report = verify(lake, KNOWN.endpoints, ALL, pause=lambda: pauses.append(None))
+    assert told(report) == {Kind.MISSING: 2}
+    assert len(pauses) == PAUSES
+
+
+def test_a_path_in_the_ledger_that_is_no_data_files(lake: Path) -> None:
+    odd = "data/endpoint=getusersummary/part-0.parquet"
+    file = DataFile(
+        path=odd, endpoint="getusersummary", rows=1, bytes=1, sha256="", run_id="r2"
+    )
+    commit(lake, files=[file])
+    report = verified(lake)
+    assert [(one.kind, one.path) for one in report.damage] == [(Kind.MISPLACED, odd)]
 
 
 def test_what_no_run_explains_is_not_waited_for(lake: Path) -> None:

@@ -534,6 +534,29 @@ def test_a_long_history_is_built_slab_by_slab(
     lakes.check_files(root)
 
 
+def test_answers_that_reach_over_slabs_all_come_into_the_ledger(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harvester.lake.sweep.MEGABYTE", 6_000)
+    history = range(FIRST - 139, FIRST + 1)
+    truth = {account: rows(history, seed=account) for account in range(1, 6)}
+    records = []
+    for account, its in truth.items():
+        for start in range(history[0] - account, FIRST + 1, 7):
+            days = [day for day in range(start, start + 7) if day in its]
+            records.append(
+                record(account, days[0], days[-1], {day: its[day] for day in days})
+            )
+    with lakes.opened(root, Layout(2, "month"), memory_mb=1) as store:
+        store.put_away("g", records)
+        store.build("g")
+        for account in truth:
+            held = lakes.outcomes(store.ledger, account)
+            assert held == dict.fromkeys(history, "held")
+    assert lakes.held(root) == lakes.expected(truth)
+    lakes.check_files(root)
+
+
 def test_an_answer_to_an_open_month_is_replaced_in_a_later_slab(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

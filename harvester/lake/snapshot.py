@@ -17,6 +17,17 @@ from harvester.lake.layout import Layout
 from harvester.lake.ledger import CELLS, EVERYONE, FILES, last_by_path, plain
 from harvester.plan import Outcome
 
+_COLUMNS = (
+    "sequence",
+    "endpoint",
+    "account",
+    "first_date",
+    "last_date",
+    "outcome",
+    "code",
+    "rows",
+)
+
 EVER = 10**7
 """Later than every day."""
 
@@ -157,32 +168,27 @@ def _entries(
     selection: Selection,
 ) -> pa.Table:
     """As a table of ENTRIES, the one that counts last."""
-    names = (
-        "sequence",
-        "endpoint",
-        "account",
-        "first_date",
-        "last_date",
-        "outcome",
-        "code",
-        "rows",
-    )
-    wanted = (
-        (pc.field("endpoint") == endpoint_id)
-        & (pc.field("account") != EVERYONE)
-        & (pc.field("first_date") <= selection.last - EPOCH)
-        & (pc.field("last_date") >= selection.first - EPOCH)
-    )
-    if selection.accounts is not None:
-        listed = pa.array(sorted(selection.accounts), pa.string())
-        wanted &= pc.field("account").isin(listed)
+    wanted = (pc.field("endpoint") == endpoint_id) & _selected(selection)
     table = segments.read(
-        root / layout.CELLS, CELLS, names, lambda table: plain(table).filter(wanted)
-    ).sort_by("sequence")
-    coded = _coded(table, cut, granularity)
+        root / layout.CELLS, CELLS, _COLUMNS, lambda table: plain(table).filter(wanted)
+    )
+    coded = _coded(table.sort_by("sequence"), cut, granularity)
     if selection.places is None:
         return coded
     return coded.filter(pc.field("place").isin(sorted(selection.places)))
+
+
+def _selected(selection: Selection) -> pc.Expression:
+    """Entries of accounts (`*` has no cells) and days that are selected."""
+    wanted = (
+        (pc.field("account") != EVERYONE)
+        & (pc.field("first_date") <= selection.last - EPOCH)
+        & (pc.field("last_date") >= selection.first - EPOCH)
+    )
+    if selection.accounts is None:
+        return wanted
+    listed = pa.array(sorted(selection.accounts), pa.string())
+    return wanted & pc.field("account").isin(listed)
 
 
 def _coded(table: pa.Table, cut: Layout, granularity: Granularity) -> pa.Table:

@@ -142,10 +142,8 @@ class Spool:
             self._sealed.append(segment)
 
 
-def read_chunk(
-    path: Path, chunk: Chunk, first: int = 0, last: int = EVER
-) -> Iterator[Record]:
-    """The chunk's records whose window begins from `first` to `last`.
+def read_chunk(path: Path, chunk: Chunk) -> Iterator[Record]:
+    """The chunk's records, in the order in which they were put away.
 
     Raises StorageError when the bytes are not the ones that were written.
     """
@@ -154,8 +152,7 @@ def read_chunk(
         stored = file.read(chunk.stored)
     try:
         for values, pages in frames.unpack(chunk, stored):
-            if first <= values[1] <= last:
-                yield _record(chunk.endpoint, values, pages)
+            yield _record(chunk.endpoint, values, pages)
     except ValueError as error:
         raise _damaged(path, chunk.offset) from error
 

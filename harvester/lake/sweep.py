@@ -115,8 +115,9 @@ class Sweep:
         for number, (path, chunk) in enumerate(sources):
             if chunk.last < first or chunk.first >= end:
                 continue
-            for at, record in enumerate(read_chunk(path, chunk, first, end - 1)):
-                self._take(number * _CHUNK + at, record)
+            for at, record in enumerate(read_chunk(path, chunk)):
+                if first <= record.first < end:  # its place is the same in each slab
+                    self._take(number * _CHUNK + at, record)
 
     def _take(self, position: int, record: Record) -> None:
         key = (record.run_id, record.endpoint, record.appid, record.fetched_at)

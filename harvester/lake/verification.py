@@ -16,8 +16,10 @@ from harvester.lake.problems import EXAMPLES, Problem, Report
 from harvester.lake.query import connected
 from harvester.lake.snapshot import Selection, endpoints
 
-MEMORY = "200MB"
-"""What DuckDB may hold before it turns to the disk."""
+MEMORY = "512MB"
+"""What DuckDB may hold before it turns to the disk: more for every thread."""
+
+THREADS = 4
 
 Show = Callable[[str, int, int], None]
 
@@ -51,6 +53,8 @@ def verify(
             report.add(problem)
     names = _names(root, known, selection)
     with connected(MEMORY) as connection, ThreadPoolExecutor(os.cpu_count()) as pool:
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
         tools = Tools(root, lake, connection, pool, pause, most)
         for number, name in enumerate(names):
             show(name, number, len(names))
