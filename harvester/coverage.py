@@ -93,7 +93,9 @@ class Coverage:
         """Counts one account."""
         self.accounts += 1
         for stretch in stretches:
-            waiting = stretch.days.get(Outcome.PENDING, ())
+            waiting = dates.intersect(
+                stretch.days.get(Outcome.PENDING, ()), stretch.due
+            )
             self.pending += dates.size(plan.chosen_days(waiting, survey.policy))
         cells = sum(dates.size(stretch.behind) for stretch in stretches)
         for stretch in stretches:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from harvester.catalogue.endpoint import Endpoint, Status
+from harvester.dates import Days
 from harvester.lanes import Lane, Work
 from harvester.plan import Call
 
@@ -91,6 +92,10 @@ class Dispatch:
     def lane(self, call: Call) -> Lane | None:
         """The lane that the call came from, unless it was closed meanwhile."""
         return self._active[call.appid].lane(call.endpoint)
+
+    def excused(self, call: Call) -> Days:
+        """Days of the call's endpoint that are not due."""
+        return self._active[call.appid].excused(call.endpoint)
 
     def group(self, appid: str) -> str:
         """The group of an account that has a call under way."""

@@ -113,7 +113,7 @@ def harvest(loaded: Loaded, wanted: Wanted, order: Order) -> Ended:
         running = partial(_run, loaded.config, wanted, survey, order, store)
         fast = find_spec("uvloop") is not None
         outcome = anyio.run(running, backend_options={"use_uvloop": fast})
-        outcome.tally.build(recovered)
+        outcome.tally.take_over(recovered)
         facts = _facts(wanted, survey, order, outcome, started_at)
         found = summary(outcome.tally, facts)
         if outcome.stopped.reason != "storage":

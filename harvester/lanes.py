@@ -61,6 +61,7 @@ class Work:
     in_flight: int = 0
     next_at: float = 0.0
     queued: bool = False
+    _closed: list[Lane] = field(default_factory=list)
     _under_way: dict[int | None, int] = field(default_factory=dict)
     _granted: set[int | None] = field(default_factory=set)
 
@@ -110,7 +111,15 @@ class Work:
         """Takes the lanes of such endpoints out and returns them."""
         shut = [lane for lane in self.lanes if closed(lane.endpoint)]
         self.lanes = deque(ln for ln in self.lanes if not closed(ln.endpoint))
+        self._closed += shut
         return shut
+
+    def excused(self, endpoint: Endpoint) -> Days:
+        """The endpoint's days that are not due, its lane closed or not."""
+        for lane in (*self.lanes, *self._closed):
+            if lane.endpoint is endpoint:
+                return lane.excused
+        return ()
 
     def _free(self, lane: Lane, may_probe: Callable[[Endpoint], bool]) -> bool:
         needed = lane.endpoint.permission_set

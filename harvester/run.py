@@ -21,6 +21,7 @@ from harvester.accounts import Account
 from harvester.api.client import Answer, Client
 from harvester.api.codes import Decision, Refusal
 from harvester.beliefs import Beliefs
+from harvester.dates import Days
 from harvester.dispatch import Dispatch
 from harvester.intake import MOST, Intake, Shelf
 from harvester.lake.ledger import EVERYONE
@@ -88,6 +89,18 @@ WORDS = {
 }
 
 
+WEIGHTS = {
+    "": 0,
+    "time": 1,
+    "outage": 2,
+    "refused": 3,
+    "clock": 3,
+    "SIGINT": 5,
+    "SIGTERM": 5,
+}
+"""What counts when a run has several reasons to end: the order of the exit codes."""
+
+
 class Run:
     """One run over a survey. `run` returns when everything that came is in the lake."""
 
@@ -141,17 +154,22 @@ class Run:
             self._intake.close()
 
     def stop(self, reason: str, message: str = "") -> None:
-        """Starts no call any more; those under way get a moment to finish."""
-        if self.stopped.reason:
+        """Starts no call any more; those under way get a moment to finish.
+
+        Of several reasons the one that weighs more is told.
+        """
+        loop = asyncio.get_running_loop()
+        if reason in SIGNALS:
+            loop.call_later(BUILD_SECONDS, self._intake.hurry)
+        first = not self.stopped.reason
+        if WEIGHTS[reason] > WEIGHTS[self.stopped.reason]:
+            self.stopped = Stop(reason, message or WORDS[reason])
+        if not first:
             return
-        self.stopped = Stop(reason, message or WORDS[reason])
         self._dispatch.stop()
         while self._idle:
             self._wake_one()
-        loop = asyncio.get_running_loop()
         loop.call_later(GRACE_SECONDS, self._callers.cancel)
-        if reason in SIGNALS:
-            loop.call_later(BUILD_SECONDS, self._intake.hurry)
 
     def _crew(self) -> int:
         most = self._bounds.in_flight * len(self._survey.accounts)
@@ -248,8 +266,8 @@ class Run:
         self._log(call, refusal)
         self._count_out_of_reach(refusal)
         if not self._asked_again(call, refusal):
-            lane = self._dispatch.lane(call)
-            self._write(self._dispatch.group(call.appid), call, refusal, lane)
+            group = self._dispatch.group(call.appid)
+            self._write(group, call, refusal, self._dispatch.excused(call))
             self._close(call, refusal)
         self._dispatch.finish(
             call, answered=refusal.decision in PROVES_ACCESS, now=self._time()
@@ -320,19 +338,19 @@ class Run:
         if days:
             unasked = Call(appid, lane.endpoint, days[0][0], days[-1][1], days)
             silent = replace(refusal, attempts=0, body=None)
-            self._write(group, unasked, silent, lane, slot=False)
+            self._write(group, unasked, silent, lane.excused, slot=False)
 
     def _write(
         self,
         group: str,
         call: Call,
         refusal: Refusal,
-        lane: Lane | None,
+        excused: Days,
         *,
         slot: bool = True,
     ) -> None:
         outcome = CONSEQUENCES[refusal.decision].outcome
-        self.tally.refuse(call, refusal, outcome, lane.excused if lane else ())
+        self.tally.refuse(call, refusal, outcome, excused)
         record = results.refused(call, refusal, self._stamp, self._clock())
         if record is not None:
             self._intake.put(group, record, slot=slot)

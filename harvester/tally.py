@@ -113,16 +113,20 @@ class Tally:
         else:
             self.unreached = 0
 
-    def build(self, built: Built) -> None:
-        """Counts what has become of answers."""
+    def take_over(self, built: Built) -> None:
+        """Counts what a dead run had fetched; how its cells fared, the ledger says."""
         self.rows += built.rows
         self.files += built.files
         self.bytes += built.bytes
+        self.rows_by_endpoint.update(built.rows_by_endpoint)
+
+    def build(self, built: Built) -> None:
+        """Counts what has become of answers."""
+        self.take_over(built)
         self.dropped += built.dropped
         self.collapsed += built.collapsed
         self.shrunk += built.shrunk
         self.unknown_fields |= set(built.extra)
-        self.rows_by_endpoint.update(built.rows_by_endpoint)
         for (endpoint, outcome), cells in built.cells.items():
             self._count(endpoint, outcome, cells, cells)
         for failure in built.failures:

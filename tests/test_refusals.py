@@ -4,12 +4,12 @@ Two accounts, three days; the fault strikes the first account alone, and the oth
 one's rows must arrive as if nothing had happened.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rehearsal import Project, days, held, sandboxed, truth
+from rehearsal import TODAY, Project, days, held, sandboxed, truth
 
 from harvester.sandbox.settings import Settings, appids
 
@@ -219,3 +219,19 @@ def test_empty_recent_days_are_asked_by_every_run_until_they_are_old(
             if outcome == "empty"
         } == set(days("2026-01-10", "2026-01-19"))
         assert date(2026, 1, 19) in {day for _, _, day in project.outcomes()}
+
+
+def test_an_account_known_to_be_refused_keeps_later_nights_green(
+    tmp_path: Path,
+) -> None:
+    with sandboxed(Settings(faults=(f"punished@{SICK}",))) as box:
+        project = Project(tmp_path, box.url)
+        project.text = "[harvest]\nrecheck_empty_days = 0\n"
+        families = ("--endpoint", "user", "--endpoint", "message", "--since", SINCE)
+        project.run(*families, check=3)
+        for ahead in (2, 4):
+            moment = TODAY + timedelta(days=ahead)
+            box.set_clock(lambda moment=moment: moment)  # type: ignore[misc]
+            summary = project.run(*families, "--as-of", moment.isoformat())
+            assert summary["outcome"] == "complete"
+            assert summary["cells"]["denied"] > 0

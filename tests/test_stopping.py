@@ -188,3 +188,30 @@ def test_the_run_is_named_in_ledger_and_reports(tmp_path: Path) -> None:
         assert kept == summary
         assert {entry["run_id"] for entry in made.ledger()} == {"night-1"}
         assert made.harvester("run", "--run-id", "../x", check=2).returncode == 2
+
+
+def test_a_signal_counts_even_when_the_run_was_ending_already(tmp_path: Path) -> None:
+    faults = ("silent@*/getinterfacesummaryhour", "bad-ip@*/getusersummary")
+    with sandboxed(Settings(faults=faults)) as box:
+        made = project(tmp_path, box)
+        process = started(made)
+        wait_until(lambda: ("getusersummary", made.accounts[0]) in box.calls)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert process.returncode == 143
+
+
+def test_what_a_dead_run_failed_at_is_not_held_against_the_next(tmp_path: Path) -> None:
+    with sandboxed(
+        Settings(
+            latency_ms=20,
+            faults=("fraction@*/getusersummary", "silent@*/getinterfacesummaryhour"),
+        )
+    ) as box:
+        made = project(tmp_path, box)
+        process = started(made)
+        wait_until(lambda: any((made.lake / "spool").glob("*.spool")))
+        process.kill()
+        process.communicate(timeout=10)
+        box.faults.clear()
+        assert made.run(*SELECTION)["outcome"] == "complete"
