@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTEST_ADDOPTS PIP_USER PIP_TARGET
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs clean
+.PHONY: help setup demo test torture lint bench docs clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: $(VENV)/.runtime ## Harvest a made-up platform into ./demo-lake: the whole
 test: $(VENV)/.dev lint ## Lint, types, import contracts, all tests, coverage of the pure floor
 	$(PY) -m pytest -n 2 --cov --cov-report=
 	$(PY) -m coverage report --show-missing --fail-under=100 --include='$(PURE)'
+
+torture: $(VENV)/.dev ## Play SEEDS (100) random trials of faults and kills
+	nice $(PY) tests/run_torture.py --seeds $(or $(SEEDS),100)
 
 lint: $(VENV)/.dev ## Lint, types and import contracts alone
 	$(VENV)/bin/ruff check .
