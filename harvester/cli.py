@@ -20,7 +20,9 @@ from harvester.commands import (
     harvest,
     lake,
     sandbox,
+    serve,
     setup,
+    vault,
 )
 from harvester.commands.options import CONFIGURATION, Globals, LogFormat, LogLevel
 from harvester.errors import HarvesterError
@@ -31,6 +33,11 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("config", setup.config),
     ("check", check.check),
     ("accounts list", catalogue.accounts),
+    ("vault put-ticket", vault.put_ticket),
+    ("vault put-refresh-token", vault.put_refresh_token),
+    ("vault verify", vault.verify),
+    ("vault backup", vault.backup),
+    ("vault forget", vault.forget),
     ("endpoints", catalogue.endpoints),
     ("plan", harvest.plan),
     ("run", harvest.run),
@@ -38,11 +45,15 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("verify", lake.verify),
     ("query", lake.query),
     ("views", lake.views),
+    ("serve", serve.serve),
     ("sandbox", sandbox.sandbox),
 )
 """Every command, in the order of the help. Two words: a command in a group."""
 
-GROUPS = {"accounts": "The accounts that are harvested."}
+GROUPS = {
+    "accounts": "The accounts that are harvested.",
+    "vault": "The vault by hand: tokens and tickets.",
+}
 
 PRECEDENCE = (1, 6, 7, 2, 4)
 """Of several errors at once, the one with the first of these exit codes counts."""

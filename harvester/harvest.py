@@ -189,18 +189,17 @@ def _first(error: BaseException) -> BaseException:
 async def connected(config: Config) -> AsyncIterator[tuple[Wire, Client]]:
     """The wire, the vault and the client. Raises UsageError or StorageError."""
     limits = config.limits
-    vault = opened_vault(config.vault.url)
     urls = (config.api.url, *config.api.fallback_urls)
-    try:
-        async with Wire(
+    async with (
+        opened_vault(config.vault.url, keys=config.vault.key) as vault,
+        Wire(
             urls,
             timeout_seconds=config.api.timeout_seconds,
             connections=limits.total_in_flight,
-        ) as wire:
-            tokens = Tokens(wire, vault, _platform(config))
-            yield wire, Client(wire, tokens, calls_per_second=limits.calls_per_second)
-    finally:
-        vault.close()
+        ) as wire,
+    ):
+        tokens = Tokens(wire, vault, _platform(config))
+        yield wire, Client(wire, tokens, calls_per_second=limits.calls_per_second)
 
 
 def _platform(config: Config) -> Platform | None:

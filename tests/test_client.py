@@ -31,8 +31,10 @@ from harvester.accounts import Account
 from harvester.api import client as ladder
 from harvester.api.client import Answer, Client, Quota
 from harvester.api.codes import Decision, Refusal, Scope
+from harvester.api.sqlite_vault import SqliteStore
 from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import Minted, Vault
+from harvester.api.vault import Vault
+from harvester.api.vault_records import Minted
 from harvester.api.wire import Wire
 from harvester.catalogue.endpoint import Request
 from harvester.dates import Granularity
@@ -93,7 +95,7 @@ async def staged(
         slept.append(seconds)
         await asyncio.sleep(0)
 
-    vault = Vault(path / "vault.db")
+    vault = Vault(SqliteStore(path / "vault.db"))
     async with (
         wechat(platform) as server,
         Wire((*urls, server.url), timeout_seconds=5) as wire,
@@ -382,7 +384,7 @@ async def test_a_refused_token_call_is_a_refusal_of_the_call(stage: Stage) -> No
 async def test_trouble_of_a_token_call_is_not_tried_again_twice_over(
     tmp_path: Path,
 ) -> None:
-    vault = Vault(tmp_path / "vault.db")
+    vault = Vault(SqliteStore(tmp_path / "vault.db"))
     async with Wire(("http://127.0.0.1:9",)) as wire:
         tokens = Tokens(wire, vault, sleep=no_sleep)
         client = Client(wire, tokens, calls_per_second=FAST, sleep=no_sleep)
@@ -398,7 +400,7 @@ async def test_trouble_of_a_token_call_is_not_tried_again_twice_over(
 
 
 async def test_a_request_that_never_left_is_no_call(tmp_path: Path) -> None:
-    vault = Vault(tmp_path / "vault.db")
+    vault = Vault(SqliteStore(tmp_path / "vault.db"))
     until = time.time() + 999
     await vault.store(APPID, 0, Minted(token="t", learned_at=0, expires_at=until))
     async with Wire(("http://127.0.0.1:9",)) as wire:
@@ -551,7 +553,7 @@ async def test_a_late_second_answer_never_becomes_the_next_accounts(
             writer.write(http(body))
             await writer.drain()
 
-    vault = Vault(tmp_path / "vault.db")
+    vault = Vault(SqliteStore(tmp_path / "vault.db"))
     accounts = [account(f"wx{n:016x}") for n in range(8)]
     for one in accounts:
         minted = Minted(token=one.appid, learned_at=0, expires_at=time.time() + 999)
@@ -599,7 +601,7 @@ async def test_the_clocks_skew_is_told(stage: Stage) -> None:
 
 
 async def test_a_vault_that_fails_is_no_refusal_of_an_account(stage: Stage) -> None:
-    stage.vault._database.execute("PRAGMA query_only = ON")
+    stage.vault.documents.store.database.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError):
         await stage.client.ask(call(), OWN)
     assert stage.server.seen == []
@@ -619,7 +621,7 @@ async def test_a_call_that_is_cancelled_leaves_the_client_usable(stage: Stage) -
 
 async def played(path: Path, box: Sandbox, one: Account, calls: int) -> Client:
     """So many calls at once against a whole stand-in platform, all answered."""
-    vault = Vault(path / "vault.db")
+    vault = Vault(SqliteStore(path / "vault.db"))
     platform = Platform(
         appid="wxffffffffffffffff", secret=Secret("s"), ticket=lambda: "ticket"
     )

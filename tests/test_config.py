@@ -165,8 +165,8 @@ WRONG = [
     ("[lake]\nraw = 1", "2: lake.raw: expected true or false, got 1"),
     ('[lake]\npath = " "', "2: lake.path: expected a file's path"),
     ('[lake]\npath = "s3://b/p"', "2: lake.path: expected a local directory: this build keeps its lake on a disk"),
-    ('[vault]\nurl = "redis://u:p@h"', "2: vault.url: this build keeps its vault in SQLite: expected sqlite:///FILE"),
-    ('[vault]\nurl = "vault.db"', "2: vault.url: expected sqlite:///FILE"),
+    ('[vault]\nurl = "redis://"', "2: vault.url: expected redis://HOST, with port and number of its database"),
+    ('[vault]\nurl = "vault.db"', "2: vault.url: expected sqlite:///FILE or redis://HOST"),
     ('[api]\nurl = "ftp://h"', f"2: api.url: {URL}"),
     ('[api]\nurl = "https://"', f"2: api.url: {URL}"),
     ('[api]\nurl = "http://h:port"', f"2: api.url: {URL}"),
@@ -305,7 +305,7 @@ def test_a_secret_is_in_no_repr_and_no_shown_value(load: Load) -> None:
         account(f'secret = "{HUSH}\\n"'),
         f'[api]\nurl = "https://user:{HUSH}@h"',
         f'[api]\nurl = "http://user:{HUSH}@[h"',
-        f'[vault]\nurl = "redis://:{HUSH}@h"',
+        f'[vault]\nurl = "redis://:{HUSH}@[h"',
         f'[lake]\ndate = "{HUSH}"',
         f'lake = "{HUSH}"',
     ],
@@ -397,12 +397,21 @@ def test_an_accounts_file_with_secrets_is_warned_of_too(
 
 def test_what_this_build_does_not_do_is_warned_of(load: Load) -> None:
     warnings = load(
-        f'[vault]\nkey = "k"\n[platform]\nappid = "{OTHER}"\nsecret = "s"\ndiscover = true'
+        f'[platform]\nappid = "{OTHER}"\nsecret = "s"\ndiscover = true'
     ).warnings
-    assert [one.partition(":")[0] for one in warnings] == [
-        "platform.discover",
-        "vault.key",
-    ]
+    assert [one.partition(":")[0] for one in warnings] == ["platform.discover"]
+
+
+def test_several_keys_of_the_vault_are_kept_in_their_order(load: Load) -> None:
+    config = load('[vault]\nkey = ["new", { env = "OLD" }]', {"OLD": "old"}).config
+    assert [key.reveal() for key in config.vault.key] == ["new", "old"]
+
+
+def test_the_address_of_a_redis_vault_is_shown_without_its_password(load: Load) -> None:
+    loaded = load(f'[vault]\nurl = "redis://user:{HUSH}@h:6379/1"')
+    shown = {one.key: one.shown for one in loaded.values}
+    assert shown["vault.url"] == "redis://h:6379/1"
+    assert HUSH in {secret.reveal() for secret in loaded.secrets}
 
 
 # --- the environment
@@ -444,8 +453,7 @@ def test_every_key_outside_of_accounts_can_be_overridden(load: Load) -> None:
 
 def test_a_secret_from_the_environment_may_look_like_a_number(load: Load) -> None:
     loaded = load("", {"HARVESTER__VAULT__KEY": "123456"})
-    assert loaded.config.vault.key is not None
-    assert loaded.config.vault.key.reveal() == "123456"
+    assert [key.reveal() for key in loaded.config.vault.key] == ["123456"]
     assert {one.key: one.source for one in loaded.values}["vault.key"] == (
         "variable HARVESTER__VAULT__KEY"
     )
@@ -453,8 +461,7 @@ def test_a_secret_from_the_environment_may_look_like_a_number(load: Load) -> Non
 
 def test_the_environment_can_name_the_place_of_a_secret(load: Load) -> None:
     loaded = load("", {"HARVESTER__VAULT__KEY": '{ env = "HUSH" }', "HUSH": HUSH})
-    assert loaded.config.vault.key is not None
-    assert loaded.config.vault.key.reveal() == HUSH
+    assert [key.reveal() for key in loaded.config.vault.key] == [HUSH]
 
 
 def test_an_unknown_variable_is_an_error_that_names_it(load: Load) -> None:

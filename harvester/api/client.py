@@ -63,6 +63,9 @@ must not double what the accounts pay for."""
 
 MOST_PAGES = 1000
 
+WITHDRAWN = "61003"
+"""The account does not authorise the platform: worth a second question."""
+
 _TOKEN_REFUSED = (Decision.REFRESH_TOKEN, Decision.RECOVER_REFRESH_TOKEN)
 _JITTER = wait_random_exponential(multiplier=0.5, max=10)
 
@@ -197,6 +200,8 @@ class Client:
         try:
             token = await self._tokens.current(ask.account)
             result = await self._sent(ask, token)
+            if isinstance(result, Refusal) and result.code == WITHDRAWN:
+                await self._tokens.withdrawn(ask.account)
             if not _token_refused(result):
                 return result
             _tell("token_rejected", ask, result)

@@ -23,7 +23,7 @@ from harvester.api.codes import (
     rid_of,
     token_rule_of,
 )
-from harvester.api.vault import Minted
+from harvester.api.vault_records import Minted
 from harvester.api.wire import Unreachable, Wire
 from harvester.decoding import Unreadable, decode
 
@@ -46,7 +46,7 @@ class Mint:
             "secret": secret,
             "force_refresh": False,
         }
-        ask = _Ask("stable_token", "/cgi-bin/stable_token", body, (secret,))
+        ask = Ask("stable_token", "/cgi-bin/stable_token", body, (secret,))
         return await self._posted(ask, "access_token")
 
     async def component(self, appid: str, secret: str, ticket: str) -> Minted:
@@ -57,7 +57,7 @@ class Mint:
             "component_verify_ticket": ticket,
         }
         path = f"{_COMPONENT}/api_component_token"
-        ask = _Ask("api_component_token", path, body, (secret, ticket))
+        ask = Ask("api_component_token", path, body, (secret, ticket))
         return await self._posted(ask, "component_access_token")
 
     async def authorizer(
@@ -70,7 +70,7 @@ class Mint:
             "authorizer_refresh_token": refresh_token,
         }
         path = f"{_COMPONENT}/api_authorizer_token?component_access_token="
-        ask = _Ask(
+        ask = Ask(
             "api_authorizer_token",
             f"{path}{quoted(platform_token)}",
             body,
@@ -85,30 +85,45 @@ class Mint:
         try:
             body = await self.wire.send("GET", url, headers=headers)
         except Unreachable as trouble:
-            refused = _from_token_server(trouble, sent)
+            met = _from_token_server(trouble, sent)
         else:
-            return _minted(_Ask("token_url", url, {}, sent), body, started)
-        raise Refused(refused)
+            ask = Ask("token_url", url, {}, sent)
+            return _minted(ask, _document(ask, body), started)
+        raise Refused(met)
 
-    async def _posted(self, ask: "_Ask", key: str) -> Minted:
+    async def _posted(self, ask: "Ask", key: str) -> Minted:
         started = self.clock()
-        try:
-            body = await self.wire.main(ask.path, orjson.dumps(ask.body))
-        except Unreachable as trouble:
-            refused = _unreached(ask.call, trouble, ask.sent)
-        else:
-            return _minted(ask, body, started, key)
-        raise Refused(refused)
+        return _minted(ask, await answered(self.wire, ask), started, key)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """One token call: its name in `rules.TOKEN_RULES`, and the secrets it carries."""
+class Ask:
+    """One call of a token's owner, and the secrets it carries."""
 
     call: str
     path: str
     body: dict[str, Any]
     sent: tuple[str, ...]
+    rules: str = ""
+    """Whose rows of `rules.TOKEN_RULES` read the answer; nothing: the call's own."""
+
+
+async def answered(wire: Wire, ask: Ask) -> dict[str, Any]:
+    """The answer's object, which names no error. Raises Refused."""
+    try:
+        body = await wire.main(ask.path, orjson.dumps(ask.body))
+    except Unreachable as trouble:
+        met = _unreached(ask, trouble)
+    else:
+        return _document(ask, body)
+    raise Refused(met)
+
+
+def refused(ask: Ask, code: str, message: str = "") -> Refused:
+    """The refusal of an answer. Without its body, which may hold a new token."""
+    rule = token_rule_of(code, ask.rules or ask.call)
+    said = Verdict(rule, code, f"{ask.call}: {message}".rstrip(": "), rid_of(message))
+    return Refused(refusal(said, sent=ask.sent))
 
 
 def quoted(token: str) -> str:
@@ -117,13 +132,12 @@ def quoted(token: str) -> str:
 
 
 def _minted(
-    ask: _Ask, body: bytes, started: float, key: str = "access_token"
+    ask: Ask, document: dict[str, Any], started: float, key: str = "access_token"
 ) -> Minted:
-    document = _document(ask, body)
     token, lifetime = document.get(key), _number(document.get("expires_in"))
     refresh_token = document.get("authorizer_refresh_token")
     if not isinstance(token, str) or not token or lifetime <= 0:
-        raise Refused(_refused(ask, "no_token", ""))
+        raise refused(ask, "no_token")
     return Minted(
         token=token,
         learned_at=started,
@@ -132,17 +146,16 @@ def _minted(
     )
 
 
-def _document(ask: _Ask, body: bytes) -> dict[str, Any]:
+def _document(ask: Ask, body: bytes) -> dict[str, Any]:
     try:
         document = decode(body)
     except Unreadable:
-        refused = _refused(ask, "not_json", "")
+        code, message = "not_json", ""
     else:
         code, message = error_of(document)
         if not code:
             return document
-        refused = _refused(ask, code, message)
-    raise Refused(refused)
+    raise refused(ask, code, message)
 
 
 def _number(value: object) -> float:
@@ -151,17 +164,10 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _refused(ask: _Ask, code: str, message: str) -> Refusal:
-    """Without the body: it may hold the new token."""
-    rule = token_rule_of(code, ask.call)
-    said = Verdict(rule, code, f"{ask.call}: {message}".rstrip(": "), rid_of(message))
-    return refusal(said, sent=ask.sent)
-
-
-def _unreached(call: str, trouble: Unreachable, sent: tuple[str, ...]) -> Refusal:
-    rule = token_rule_of(trouble.kind, call)
-    said = Verdict(rule, trouble.kind, f"{call}: {trouble.detail}")
-    return refusal(said, sent=sent, retry_after=trouble.retry_after)
+def _unreached(ask: Ask, trouble: Unreachable) -> Refusal:
+    rule = token_rule_of(trouble.kind, ask.rules or ask.call)
+    said = Verdict(rule, trouble.kind, f"{ask.call}: {trouble.detail}")
+    return refusal(said, sent=ask.sent, retry_after=trouble.retry_after)
 
 
 def _from_token_server(trouble: Unreachable, sent: tuple[str, ...]) -> Refusal:
@@ -173,4 +179,4 @@ def _from_token_server(trouble: Unreachable, sent: tuple[str, ...]) -> Refusal:
             scope=Scope.ACCOUNT,
             todo="authorise it there, or take it out of the accounts",
         )
-    return _unreached("token_url", trouble, sent)
+    return _unreached(Ask("token_url", "", {}, sent), trouble)

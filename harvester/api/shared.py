@@ -20,7 +20,8 @@ from tenacity import (
 )
 
 from harvester.api.codes import Decision, Refused, Scope, refused_by_us
-from harvester.api.vault import Minted, Stored, Vault
+from harvester.api.vault import Vault
+from harvester.api.vault_records import Minted, Stored
 
 ATTEMPTS = 4
 PATIENCE_SECONDS = 60.0

@@ -21,7 +21,8 @@ from harvester.api.component import Component
 from harvester.api.holder import Held, Holder
 from harvester.api.mint import Mint
 from harvester.api.shared import Keep, Shared, patiently
-from harvester.api.vault import Minted, Stored, Vault
+from harvester.api.vault import Vault
+from harvester.api.vault_records import Minted, Stored
 from harvester.api.wire import Wire
 from harvester.secret import Secret
 
@@ -65,7 +66,9 @@ class Tokens:
         self._platform = platform or Platform()
         self._mint = Mint(wire, clock)
         self._shared = Shared(vault, sleep)
-        self._component = Component(self._platform, self._mint, self._shared)
+        self.component = Component(self._platform, self._mint, self._shared)
+        """The platform's own calls."""
+
         self._holders: dict[str, Holder] = {}
 
     async def current(self, account: Account) -> str:
@@ -88,6 +91,16 @@ class Tokens:
         holder = self._holders.get(account.appid)
         if holder is not None:
             holder.accepted()
+
+    async def withdrawn(self, account: Account) -> bool:
+        """Whether the platform confirms that the account does not authorise it (61003).
+
+        Then the vault keeps it as withdrawn. Only where this process owns the tokens.
+        """
+        owned = self._platform.secret is not None and account.secret is None
+        if not owned or account.token_url or self._platform.token_url:
+            return False
+        return await self.component.withdrawn(account.appid)
 
     def leave(self, appid: str) -> None:
         """Forgets what is in memory of an account whose calls are done."""
@@ -119,7 +132,7 @@ class Tokens:
             secret = account.secret.reveal()
             fresh = await keep(partial(self._mint.stable, account.appid, secret))
         elif self._platform.secret is not None:
-            fresh = await self._component.refreshed(account, stored, keep)
+            fresh = await self.component.refreshed(account, stored, keep)
         else:
             raise Refused(refused_by_us("no_credentials"))
         self._counters.token_refreshes += 1

@@ -1,282 +1,311 @@
-"""The vault: tokens and refresh tokens, durable one by one, shared by processes.
+"""The vault: tokens and what is known of accounts, durable one by one, shared by processes.
 
-1. A name is an account's appid, or `platform:` and the platform's: one row each.
-2. Every change of a row raises its generation, and a result is stored only over the
-   generation it was fetched for: an older one never overwrites a newer one.
-3. Nothing empty overwrites anything. The last refresh tokens are kept, those of
-   results that came too late included.
-4. Who refreshes holds a lease. It runs out, so that a dead holder blocks nobody;
-   should its result arrive after all, rule 2 turns it away.
-5. A missing file is made (mode 0600); one that is empty, damaged, foreign or open
-   to others is refused and never replaced.
-
-The SQL is here, the file's layout in `vault_file`. Every call leaves the event loop for a thread: the file is
-flushed at each commit.
+1. A name is an account's appid, or `platform:` and the platform's: one document each,
+   in a store (`vault_store.Store`) that replaces it in one step.
+2. What may become of a document is decided by pure functions (`vault_credential`,
+   `vault_pushed`): an older result never overwrites a newer one, and nothing empty
+   overwrites anything.
+3. Who refreshes holds a lease. It runs out, so that a dead holder blocks nobody.
+4. Secrets are sealed on their way in and unsealed on their way out (`sealing`).
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self
 from uuid import uuid4
 
-from anyio import CapacityLimiter, to_thread
-
-from harvester.api.vault_file import opened_file, told
+from harvester.api import vault_credential, vault_pushed
+from harvester.api.callback_contract import Code, Grant
+from harvester.api.sealing import Seals
+from harvester.api.sqlite_vault import SqliteStore
+from harvester.api.vault_credential import Credential
+from harvester.api.vault_documents import CODES, CREDENTIAL, TICKET, Documents
+from harvester.api.vault_pushed import Codes, Tickets
+from harvester.api.vault_records import Facts, Minted, Profile, Stored, Ticket
+from harvester.api.vault_store import Store
 from harvester.errors import UsageError
-
-KEPT_REFRESH_TOKENS = 5
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """One row. Times are epoch seconds; nothing known is empty, 0 the first generation."""
-
-    token: str = ""
-    learned_at: float = 0.0
-    expires_at: float = 0.0
-    generation: int = 0
-    refresh_token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Stored(generation={self.generation}, expires_at={self.expires_at})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Minted:
-    """What a token call brought. `learned_at` is the moment it was sent."""
-
-    token: str
-    learned_at: float
-    expires_at: float
-    refresh_token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Minted(expires_at={self.expires_at})"
+from harvester.secret import Secret
 
 
 class Vault:
-    """An open vault file. `clock` gives epoch seconds."""
+    """An open vault. `clock` gives epoch seconds.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        """Opens the file or makes it. Raises UsageError and StorageError."""
-        self._path = path
+    Every method raises StorageError when the store fails, and AuthorisationError when
+    no key opens what it holds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        seals: Seals | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.documents = Documents(store, seals or Seals())
         self._clock = clock
         self._holder = uuid4().hex
-        self._thread = CapacityLimiter(1)
-        self._database = opened_file(path)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.documents.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Lets go of the store; what was stored is durable already."""
+        await self.documents.store.aclose()
 
     def close(self) -> None:
-        """Closes the file; what was stored is durable already."""
-        self._database.close()
+        """The same at once, for a vault in a file."""
+        if isinstance(self.documents.store, SqliteStore):
+            self.documents.store.close()
+
+    # Tokens
 
     async def read(self, name: str) -> Stored:
         """What is known under this name."""
-        return await self._aside(lambda: self._row(name))
+        return vault_credential.stored(await self.documents.read(CREDENTIAL, name))
 
     async def seed(self, name: str, refresh_token: str) -> None:
         """Takes a configured refresh token over, once for every value it has.
 
         One that the vault got in another way wins over the first such value.
         """
-        await self._aside(lambda: self._seed(name, refresh_token))
+        await self._alter(
+            name, lambda known: vault_credential.seeded(known, refresh_token)
+        )
 
     async def lease(self, name: str, seconds: float) -> Stored | None:
-        """The row as it is now, ours to refresh for so long; None: another's."""
-        return await self._aside(lambda: self._lease(name, seconds))
+        """What is known now, ours to refresh for so long; None: another's."""
+        now = await self._shared_now()
+
+        def decide(known: Credential) -> tuple[Credential, Stored | None]:
+            taken = vault_credential.leased(known, self._holder, now, seconds)
+            if taken is None:
+                return known, None
+            return taken, vault_credential.stored(taken)
+
+        return await self.documents.change(CREDENTIAL, name, decide)
 
     async def release(self, name: str) -> None:
         """Gives a lease back without a result."""
-        await self._aside(lambda: self._release(name))
+        await self._alter(
+            name, lambda known: vault_credential.released(known, self._holder)
+        )
 
     async def store(self, name: str, generation: int, minted: Minted) -> Stored:
         """Stores over this generation and gives the lease back; what holds then.
 
-        When the row has changed since, it stays, and the caller gets it instead.
+        When something has changed since, that stays, and the caller gets it instead.
         """
-        return await self._aside(lambda: self._store(name, generation, minted))
+
+        def decide(known: Credential) -> Credential:
+            taken = vault_credential.minted(known, generation, minted)
+            return vault_credential.released(taken, self._holder)
+
+        return await self._alter(name, decide)
 
     async def previous(self, name: str) -> tuple[str, ...]:
         """The last refresh tokens of this name, newest first."""
-        return await self._aside(lambda: self._previous(name))
+        return (await self.documents.read(CREDENTIAL, name)).previous
 
     async def put_refresh_token(self, name: str, refresh_token: str) -> None:
         """A newer refresh token from outside: it counts from now on."""
-        await self._aside(lambda: self._put_refresh_token(name, refresh_token))
-
-    async def ticket(self, platform: str) -> str:
-        """The platform's last ticket, or nothing."""
-        return await self._aside(lambda: self._ticket(platform))
-
-    async def put_ticket(self, platform: str, ticket: str) -> None:
-        """Keeps a newer ticket; an empty one changes nothing."""
-        await self._aside(lambda: self._put_ticket(platform, ticket))
-
-    async def _aside(self, work: Callable[[], T]) -> T:
-        def exclusively() -> T:
-            with told(self._path):
-                return work()
-
-        return await to_thread.run_sync(exclusively, limiter=self._thread)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.rollback()
-            raise
-        self._database.commit()
-
-    def _row(self, name: str) -> Stored:
-        found = self._database.execute(
-            "SELECT token, learned_at, expires_at, generation, refresh_token"
-            " FROM credential WHERE name = ?",
-            (name,),
-        ).fetchone()
-        if found is None:
-            return Stored()
-        token, learned_at, expires_at, generation, refresh_token = found
-        return Stored(
-            token=token,
-            learned_at=learned_at,
-            expires_at=expires_at,
-            generation=generation,
-            refresh_token=refresh_token,
+        await self._alter(
+            name,
+            lambda known: vault_credential.with_refresh_token(known, refresh_token),
         )
 
-    def _seed(self, name: str, refresh_token: str) -> None:
-        seed = sha256(refresh_token.encode()).hexdigest()
-        known = self._database.execute(
-            "SELECT seed FROM credential WHERE name = ?", (name,)
-        ).fetchone()
-        if not refresh_token or known == (seed,):
-            return
-        with self._transaction():
-            self._make_row(name)
-            self._database.execute(
-                "UPDATE credential SET seed = ?, generation = generation + 1,"
-                " refresh_token = CASE WHEN refresh_token = '' OR seed <> ''"
-                " THEN ? ELSE refresh_token END WHERE name = ? AND seed <> ?",
-                (seed, refresh_token, name, seed),
-            )
-            self._remember(name, refresh_token)
+    async def refill(self, refresh_tokens: Mapping[str, str]) -> None:
+        """Takes over what the platform's list names, by appid.
 
-    def _lease(self, name: str, seconds: float) -> Stored | None:
+        Such a token counts where none is known; elsewhere it is kept to be tried.
+        """
+        await self.documents.change_all(
+            CREDENTIAL,
+            tuple(refresh_tokens),
+            lambda name, known: vault_credential.refilled(known, refresh_tokens[name]),
+        )
+
+    # Accounts
+
+    async def learn(self, facts: Mapping[str, Facts], at: float) -> None:
+        """Takes over what was learned of accounts, by appid, at this moment.
+
+        What was not said stays as it is known, and so does what was learned later. An
+        `auth_time` after a withdrawal makes the account authorised again.
+        """
+        await self.documents.change_all(
+            CREDENTIAL,
+            tuple(facts),
+            lambda appid, known: vault_credential.learned(known, facts[appid], at),
+        )
+
+    async def put_standing(
+        self, platform: str, appid: str, *, authorised: bool, at: float
+    ) -> None:
+        """Whether the account is authorised, unless something newer is known.
+
+        One that is not keeps its refresh tokens and facts, and loses its token.
+        """
+        await self._alter(
+            appid, lambda known: vault_credential.with_standing(known, authorised, at)
+        )
+
+    async def put_grant(self, platform: str, grant: Grant, at: float) -> None:
+        """Replaces tokens and permission sets in one step; the account is authorised.
+
+        A refresh that is under way cannot overwrite it. An older grant, or one from
+        before a withdrawal, changes nothing.
+        """
+        new = Minted(
+            token=grant.token,
+            learned_at=grant.learned_at,
+            expires_at=grant.expires_at,
+            refresh_token=grant.refresh_token,
+        )
+        sets = grant.permission_sets
+        await self._alter(
+            grant.appid, lambda known: vault_credential.granted(known, new, sets, at)
+        )
+
+    async def profile(self, appid: str) -> Profile | None:
+        """What is known of the account; None: nothing was ever stored."""
+        found = await self.documents.raw(appid)
+        return None if found is None else vault_credential.profile(appid, found)
+
+    async def profiles(self) -> AsyncIterator[Profile]:
+        """Every account of the vault, in no order."""
+        async for name, found in self.documents.all():
+            if ":" not in name:
+                yield vault_credential.profile(name, found)
+
+    async def forget(self, appid: str) -> bool:
+        """Drops all that is known of the account; False: nothing was."""
+        return await self.documents.forget(appid)
+
+    # The platform's ticket, and authorisation codes
+
+    async def ticket(self, platform: str) -> Ticket:
+        """The platform's newest ticket; an empty one where none is known."""
+        return (await self.documents.read(TICKET, platform)).newest
+
+    async def ticket_created_at(self, platform: str) -> float:
+        """When the newest ticket was created; 0.0: none is known."""
+        return (await self.ticket(platform)).created_at
+
+    async def put_ticket(
+        self, platform: str, ticket: str, created_at: float | None = None
+    ) -> None:
+        """Keeps the ticket unless a newer one is known; an empty one changes nothing."""
+        moment = self._clock() if created_at is None else created_at
+        new = Ticket(value=ticket, created_at=moment)
+
+        def decide(known: Tickets) -> tuple[Tickets, None]:
+            return vault_pushed.with_ticket(known, new), None
+
+        await self.documents.change(TICKET, platform, decide)
+
+    async def ask_for_pushes(self, platform: str, every: float) -> float:
+        """Seconds since any process last asked WeChat to push; 0.0: ask now.
+
+        Of all processes one is told so in `every` seconds.
+        """
+        now = await self._shared_now()
+
+        def decide(known: Tickets) -> tuple[Tickets, float]:
+            asked = vault_pushed.with_request(known, now, every)
+            return (known, now - known.asked_at) if asked is None else (asked, 0.0)
+
+        return await self.documents.change(TICKET, platform, decide)
+
+    async def put_code(self, platform: str, code: Code, claim_seconds: float) -> bool:
+        """Keeps the code, claimed for so long by the caller; False: it was known.
+
+        It stays known, done or not, for a day after `until`.
+        """
         now = self._clock()
-        with self._transaction():
-            self._make_row(name)
-            taken = self._database.execute(
-                "UPDATE credential SET lease_holder = ?, lease_until = ?"
-                " WHERE name = ? AND (lease_holder IN ('', ?) OR lease_until <= ?"
-                " OR lease_until > ?)",  # the last: the clock was put back
-                (self._holder, now + seconds, name, self._holder, now, now + 600),
-            ).rowcount
-            return self._row(name) if taken else None
 
-    def _release(self, name: str) -> None:
-        with self._transaction():
-            self._database.execute(
-                "UPDATE credential SET lease_holder = ''"
-                " WHERE name = ? AND lease_holder = ?",
-                (name, self._holder),
-            )
+        def decide(known: Codes) -> tuple[Codes, bool]:
+            kept = vault_pushed.with_code(known, code, now, claim_seconds)
+            return (known, False) if kept is None else (kept, True)
 
-    def _store(self, name: str, generation: int, minted: Minted) -> Stored:
-        if not minted.token:
-            raise ValueError("an empty token is none")
-        with self._transaction():
-            self._make_row(name)
-            self._remember(name, minted.refresh_token)
-            self._database.execute(
-                "UPDATE credential SET token = ?, learned_at = ?, expires_at = ?,"
-                " refresh_token = coalesce(nullif(?, ''), refresh_token),"
-                " generation = generation + 1 WHERE name = ? AND generation = ?",
-                (
-                    minted.token,
-                    minted.learned_at,
-                    minted.expires_at,
-                    minted.refresh_token,
-                    name,
-                    generation,
-                ),
-            )
-            self._database.execute(
-                "UPDATE credential SET lease_holder = ''"
-                " WHERE name = ? AND lease_holder = ?",
-                (name, self._holder),
-            )
-            return self._row(name)
+        return await self.documents.change(CODES, platform, decide)
 
-    def _previous(self, name: str) -> tuple[str, ...]:
-        found = self._database.execute(
-            "SELECT value FROM refresh_token WHERE name = ? ORDER BY number DESC",
-            (name,),
-        )
-        return tuple(value for (value,) in found)
+    async def claim_codes(
+        self, platform: str, claim_seconds: float, most: int
+    ) -> Sequence[Code]:
+        """The oldest codes that are neither done nor claimed, now claimed for so long."""
+        now = self._clock()
 
-    def _put_refresh_token(self, name: str, refresh_token: str) -> None:
-        if not refresh_token:
-            return
-        with self._transaction():
-            self._make_row(name)
-            self._database.execute(
-                "UPDATE credential SET refresh_token = ?, generation = generation + 1"
-                " WHERE name = ?",
-                (refresh_token, name),
-            )
-            self._remember(name, refresh_token)
+        def decide(known: Codes) -> tuple[Codes, Sequence[Code]]:
+            return vault_pushed.claimed(known, now, claim_seconds, most)
 
-    def _ticket(self, platform: str) -> str:
-        found = self._database.execute(
-            "SELECT value FROM ticket WHERE platform = ?", (platform,)
-        ).fetchone()
-        return str(found[0]) if found else ""
+        return await self.documents.change(CODES, platform, decide)
 
-    def _put_ticket(self, platform: str, ticket: str) -> None:
-        if not ticket:
-            return
-        with self._transaction():
-            self._database.execute(
-                "INSERT INTO ticket VALUES (?, ?, ?) ON CONFLICT (platform)"
-                " DO UPDATE SET value = excluded.value, learned_at = excluded.learned_at",
-                (platform, ticket, self._clock()),
-            )
+    async def close_code(self, platform: str, code: Code) -> None:
+        """The code is done."""
 
-    def _make_row(self, name: str) -> None:
-        self._database.execute(
-            "INSERT INTO credential (name) VALUES (?) ON CONFLICT DO NOTHING", (name,)
-        )
+        def decide(known: Codes) -> tuple[Codes, None]:
+            return vault_pushed.without(known, code), None
 
-    def _remember(self, name: str, refresh_token: str) -> None:
-        """Puts it at the head of the history, and cuts the history."""
-        if not refresh_token:
-            return
-        self._database.execute(
-            "INSERT OR REPLACE INTO refresh_token (name, value, learned_at)"
-            " VALUES (?, ?, ?)",
-            (name, refresh_token, self._clock()),
-        )
-        self._database.execute(
-            "DELETE FROM refresh_token WHERE name = ? AND number NOT IN"
-            " (SELECT number FROM refresh_token WHERE name = ?"
-            " ORDER BY number DESC LIMIT ?)",
-            (name, name, KEPT_REFRESH_TOKENS),
-        )
+        await self.documents.change(CODES, platform, decide)
+
+    async def _shared_now(self) -> float:
+        """The time that all users of the store agree upon."""
+        await self.documents.ready()
+        return self._clock() + self.documents.store.skew
+
+    async def _alter(
+        self, name: str, decide: Callable[[Credential], Credential]
+    ) -> Stored:
+        def both(known: Credential) -> tuple[Credential, Stored]:
+            after = decide(known)
+            return after, vault_credential.stored(after)
+
+        return await self.documents.change(CREDENTIAL, name, both)
 
 
-def opened(url: str, folder: Path = Path()) -> Vault:
-    """The vault at `sqlite:///path`; a relative path starts from `folder`.
+def opened(
+    url: str,
+    folder: Path = Path(),
+    keys: Sequence[Secret] = (),
+    clock: Callable[[], float] = time.time,
+) -> Vault:
+    """The vault at `sqlite:///path` (a relative one starts from `folder`) or `redis://…`.
 
-    Raises UsageError for another scheme, and what opening a vault raises.
+    Raises UsageError for another scheme and for what is no key, and what opening a
+    file raises. Use it as an async context manager: that looks at keys and store first.
     """
+    seals = Seals(keys)
+    if url.startswith(("redis://", "rediss://")):
+        return Vault(_redis(url, clock), seals, clock)
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or not path:
-        raise UsageError(f"vault url {url!r}", "expected sqlite:///path/of/vault.db")
-    return Vault(folder / path)
+        raise UsageError(
+            "the vault's url is none",
+            "expected sqlite:///path/of/vault.db or redis://host:6379/0",
+        )
+    return Vault(SqliteStore(folder / path), seals, clock)
+
+
+def _redis(url: str, clock: Callable[[], float]) -> Store:
+    try:
+        from harvester.api.redis_vault import RedisStore
+    except ModuleNotFoundError:
+        raise UsageError(
+            "the vault is in Redis, whose library is not installed",
+            "pip install 'harvester[redis]'",
+        ) from None
+    return RedisStore(url, clock)

@@ -171,14 +171,53 @@ def _lake(value: object, info: ValidationInfo) -> str:
 
 
 def _vault(value: object, info: ValidationInfo) -> str:
-    """SQLite's address with the file made absolute; never repeats the value."""
-    expected = "sqlite:///FILE"
+    """SQLite's address with the file made absolute; Redis's as it is.
+
+    Never repeats the value: an address may carry a password.
+    """
+    expected = "sqlite:///FILE or redis://HOST"
     name = _text(value, expected)
-    if name.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError(f"this build keeps its vault in SQLite: expected {expected}")
+    if name.startswith(("redis://", "rediss://")):
+        return _redis(name, info)
     if not name.startswith("sqlite:///") or name == "sqlite:///" or "?" in name:
         raise ValueError(f"expected {expected}")
     return f"sqlite:///{_file(name.removeprefix('sqlite:///'), info)}"
+
+
+def _redis(url: str, info: ValidationInfo) -> str:
+    try:
+        password = urlsplit(url).password
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError("expected redis://HOST, with port and number of its database")
+    if password:
+        source = _source(info)
+        source.secrets.append(Secret(password))
+        source.plain.append(Secret(password))
+    return url
+
+
+def _shown_vault(url: str) -> str:
+    """Without user and password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme != "sqlite" else url
+
+
+def _keys(value: object, info: ValidationInfo) -> tuple[Secret, ...]:
+    """A single secret, or a list of them."""
+    every = value if isinstance(value, list | tuple) else [value]
+    return tuple(_secret(one, info) for one in every)
+
+
+def _callback_path(value: object) -> str:
+    expected = "a path such as /wechat/events, not /authorize or /authorized"
+    text = _text(value, expected)
+    taken = text.rstrip("/") in ("", "/authorize", "/authorized")
+    if not text.startswith("/") or taken or not text.isprintable() or " " in text:
+        raise ValueError(f"expected {expected}")
+    return text
 
 
 def _daily_calls(value: object) -> int | str:
@@ -231,7 +270,13 @@ Url = Annotated[str, PlainValidator(_url)]
 TokenUrl = Annotated[str, PlainValidator(_token_url)]
 File = Annotated[Path, PlainValidator(_file), PlainSerializer(str)]
 LakePath = Annotated[str, PlainValidator(_lake)]
-VaultUrl = Annotated[str, PlainValidator(_vault)]
+VaultUrl = Annotated[str, PlainValidator(_vault), PlainSerializer(_shown_vault)]
+Keys = Annotated[
+    tuple[Secret, ...],
+    PlainValidator(_keys),
+    PlainSerializer(lambda keys: [*map(str, keys)]),
+]
+CallbackPath = Annotated[str, PlainValidator(_callback_path)]
 DailyCalls = Annotated[int | str, PlainValidator(_daily_calls)]
 Ages = Annotated[tuple[int, ...], PlainValidator(_ages), PlainSerializer(list)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]

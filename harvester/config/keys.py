@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType
+from types import EllipsisType, NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -37,7 +37,11 @@ class Key:
     @property
     def is_text(self) -> bool:
         """Whether `1234` means these four characters, and not a number."""
-        return _types(self.field.annotation) <= {str, Secret, Ticket, Path, NoneType}
+        kinds = _types(self.field.annotation)
+        return kinds <= {str, Secret, Ticket, Path, NoneType} or kinds == {
+            tuple,
+            Secret,
+        }
 
 
 def every(section: type[Section] = Config, prefix: str = "") -> Iterator[Key]:
@@ -66,7 +70,7 @@ def value(text: str, *, is_text: bool) -> object:
 
     For a key that holds text, `1234` and `true` are text.
     """
-    if is_text and not text.startswith(('"', "'", "{")):
+    if is_text and not text.startswith(('"', "'", "{", "[")):
         return text
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -88,6 +92,8 @@ def _is_section(one: Any) -> bool:
 def _types(annotation: Any) -> set[Any]:
     """The plain types in an annotation; of a container, itself and what it holds."""
     origin = get_origin(annotation)
+    if annotation is Ellipsis:
+        return {EllipsisType}
     if origin is None:
         return {annotation}
     inner = get_args(annotation)[:1] if origin is Annotated else get_args(annotation)

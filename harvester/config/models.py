@@ -74,6 +74,22 @@ class Platform(Section):
         None, description="The key before, while messages in flight still use it."
     )
 
+    callback_path: fields.CallbackPath = Field(
+        "/wechat/events", description="Pushes are taken under this path as well."
+    )
+    public_url: Url | None = Field(
+        None, description="Address under which accounts' owners reach /authorize."
+    )
+    accept_age: float = Field(
+        3600,
+        gt=0,
+        le=86_400,
+        description="Seconds after which a push is too old to be taken.",
+    )
+    exchange_codes: bool = Field(
+        True, description="false: another system calls api_query_auth."
+    )
+
     @model_validator(mode="after")
     def _owner_or_guest(self) -> "Platform":
         if self.token_url is None and self.secret is None:
@@ -93,10 +109,13 @@ class Vault(Section):
     """Where tokens are kept between runs."""
 
     url: fields.VaultUrl = Field(
-        "sqlite:///vault.db", validate_default=True, description="The SQLite file."
+        "sqlite:///vault.db",
+        validate_default=True,
+        description="A SQLite file, or `redis://host` for several machines.",
     )
-    key: SecretValue | None = Field(
-        None, description="To encrypt what is stored; this build does not yet."
+    key: fields.Keys = Field(
+        (),
+        description="Encrypts what is stored: a Fernet key, or several, the newest first.",
     )
 
 

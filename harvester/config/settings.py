@@ -200,5 +200,3 @@ def _not_yet(config: Config) -> Iterator[str]:
     platform = config.platform
     if platform and platform.discover and "discover" in platform.model_fields_set:
         yield "platform.discover: this build harvests the listed accounts alone"
-    if config.vault.key:
-        yield "vault.key: this build does not encrypt its vault; only its owner may read the file"
