@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from types import EllipsisType, NoneType
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -92,8 +92,6 @@ def _is_section(one: Any) -> bool:
 def _types(annotation: Any) -> set[Any]:
     """The plain types in an annotation; of a container, itself and what it holds."""
     origin = get_origin(annotation)
-    if annotation is Ellipsis:
-        return {EllipsisType}
     if origin is None:
         return {annotation}
     inner = get_args(annotation)[:1] if origin is Annotated else get_args(annotation)
