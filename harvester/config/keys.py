@@ -38,10 +38,8 @@ class Key:
     def is_text(self) -> bool:
         """Whether `1234` means these four characters, and not a number."""
         kinds = _types(self.field.annotation)
-        return kinds <= {str, Secret, Ticket, Path, NoneType} or kinds == {
-            tuple,
-            Secret,
-        }
+        text = {str, Secret, Ticket, Path, NoneType}
+        return kinds <= text or {tuple, Secret} <= kinds
 
 
 def every(section: type[Section] = Config, prefix: str = "") -> Iterator[Key]:
