@@ -49,6 +49,7 @@ class Progress:
     """How far a run is; `planned` is None where nobody counted."""
 
     calls: int
+    per_second: float
     planned: int | None
     rows: int
     accounts_done: int
@@ -237,11 +238,14 @@ async def _heed_time(run: Run, minutes: float | None) -> None:
 
 
 async def _show_progress(run: Run, counters: Counters, order: Order) -> None:
+    begun = anyio.current_time()
     while True:
         tally = run.tally
+        seconds = max(anyio.current_time() - begun, PROGRESS_SECONDS)
         order.show(
             Progress(
                 calls=counters.calls,
+                per_second=counters.calls / seconds,
                 planned=order.planned,
                 rows=tally.rows,
                 accounts_done=len(run.accounts_done),

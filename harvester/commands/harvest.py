@@ -211,7 +211,10 @@ def run(  # noqa: PLR0913 - one argument an option
 
 def progress_words(progress: "Progress") -> tuple[str, int, int | None]:
     """A progress bar's words, what is done, and what there is to do."""
-    words = f"calls · {progress.rows:,} rows · {progress.accounts_done:,} accounts"
+    words = (
+        f"calls · {progress.per_second:,.0f}/s · {progress.rows:,} rows · "
+        f"{progress.accounts_done:,} accounts"
+    )
     if progress.failures:
         words += f" · {progress.failures:,} cells failed"
     return words, progress.calls, progress.planned
