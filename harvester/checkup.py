@@ -16,6 +16,12 @@ from harvester.standing import ends_run
 from harvester.survey import Survey
 
 
+SUBJECTS = frozenset({"configuration", "lake", "vault", "clock", "platform"})
+
+REFUSED = 3
+"""The exit code of one account that was refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at."""
@@ -90,7 +96,9 @@ def _of(account: Account, answer: Quota | Refusal) -> Finding:
         return Finding(account.appid, left)
     if ends_run(answer):
         return Finding("platform", answer.message, answer.todo, 4)
-    return Finding(account.appid, answer.message, answer.todo or "see the message", 3)
+    return Finding(
+        account.appid, answer.message, answer.todo or "see the message", REFUSED
+    )
 
 
 def sampled(accounts: Sequence[Account], most: int | None) -> list[Account]:
@@ -101,8 +109,14 @@ def sampled(accounts: Sequence[Account], most: int | None) -> list[Account]:
 
 
 def worst(findings: Sequence[Finding]) -> int:
-    """The exit code: the first of storage, usage, authorisation, partial."""
+    """The exit code: the first of storage, usage, authorisation, partial.
+
+    Every account refused is the operator's to mend, as in a run.
+    """
     codes = {finding.exit_code for finding in findings}
+    accounts = [one.exit_code for one in findings if one.subject not in SUBJECTS]
+    if accounts and set(accounts) == {REFUSED}:
+        codes.add(4)
     return next((code for code in (6, 2, 4, 3) if code in codes), 0)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from harvester.catalogue.endpoint import Endpoint, Status
-from harvester.dates import Days
 from harvester.lanes import Lane, Work
 from harvester.plan import Call
 
@@ -93,9 +92,9 @@ class Dispatch:
         """The lane that the call came from, unless it was closed meanwhile."""
         return self._active[call.appid].lane(call.endpoint)
 
-    def excused(self, call: Call) -> Days:
-        """Days of the call's endpoint that are not due."""
-        return self._active[call.appid].excused(call.endpoint)
+    def known_lane(self, call: Call) -> Lane | None:
+        """The lane that the call came from, closed or not."""
+        return self._active[call.appid].known_lane(call.endpoint)
 
     def group(self, appid: str) -> str:
         """The group of an account that has a call under way."""

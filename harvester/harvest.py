@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import structlog
 
 from harvester.api.client import Client
 from harvester.api.tokens import Platform, Tokens
@@ -109,6 +110,7 @@ def harvest(loaded: Loaded, wanted: Wanted, order: Order) -> Ended:
     that fails later ends the run, and the summary says so.
     """
     started_at = wanted.clock()
+    structlog.contextvars.bind_contextvars(run_id=order.run_id)
     with opened(loaded, wanted, order) as (store, recovered):
         survey = replace(wanted.survey, ledger=store.ledger)
         running = partial(_run, loaded.config, wanted, survey, order, store)
@@ -271,6 +273,7 @@ def _facts(
         accounts=len(survey.accounts),
         until_not_ready=wanted.until_not_ready,
         pending=covered.pending,
+        accounts_behind=covered.accounts_behind,
         narrowed=wanted.beliefs.told(),
         complete_until={
             endpoint: line.complete_until for endpoint, line in covered.lines.items()

@@ -22,6 +22,9 @@ class Lane:
     excused: Days = ()
     """Days known from before the run to be denied, retired or unavailable: not due."""
 
+    answered_before: Days = ()
+    """Days that are held or known to be empty, and looked at again."""
+
     planned: int = 0
     """Calls of the whole plan for it, both phases together."""
 
@@ -114,12 +117,10 @@ class Work:
         self._closed += shut
         return shut
 
-    def excused(self, endpoint: Endpoint) -> Days:
-        """The endpoint's days that are not due, its lane closed or not."""
-        for lane in (*self.lanes, *self._closed):
-            if lane.endpoint is endpoint:
-                return lane.excused
-        return ()
+    def known_lane(self, endpoint: Endpoint) -> Lane | None:
+        """The endpoint's lane, closed or not."""
+        every = (*self.lanes, *self._closed)
+        return next((lane for lane in every if lane.endpoint is endpoint), None)
 
     def _free(self, lane: Lane, may_probe: Callable[[Endpoint], bool]) -> bool:
         needed = lane.endpoint.permission_set

@@ -21,7 +21,6 @@ from harvester.accounts import Account
 from harvester.api.client import Answer, Client
 from harvester.api.codes import Decision, Refusal
 from harvester.beliefs import Beliefs
-from harvester.dates import Days
 from harvester.dispatch import Dispatch
 from harvester.intake import MOST, Intake, Shelf
 from harvester.lake.ledger import EVERYONE
@@ -31,7 +30,7 @@ from harvester.quota import SPENT, Budget
 from harvester.results import CONSEQUENCES, PROVES_ACCESS, Stamp
 from harvester.standing import Standing, ends_run, reach
 from harvester.survey import Survey
-from harvester.tally import Tally
+from harvester.tally import OUT_OF_REACH, Tally
 
 log = structlog.get_logger()
 
@@ -267,7 +266,7 @@ class Run:
         self._count_out_of_reach(refusal)
         if not self._asked_again(call, refusal):
             group = self._dispatch.group(call.appid)
-            self._write(group, call, refusal, self._dispatch.excused(call))
+            self._write(group, call, refusal, self._dispatch.known_lane(call))
             self._close(call, refusal)
         self._dispatch.finish(
             call, answered=refusal.decision in PROVES_ACCESS, now=self._time()
@@ -338,21 +337,24 @@ class Run:
         if days:
             unasked = Call(appid, lane.endpoint, days[0][0], days[-1][1], days)
             silent = replace(refusal, attempts=0, body=None)
-            self._write(group, unasked, silent, lane.excused, slot=False)
+            self._write(group, unasked, silent, lane, slot=False)
 
     def _write(
         self,
         group: str,
         call: Call,
         refusal: Refusal,
-        excused: Days,
+        lane: Lane | None,
         *,
         slot: bool = True,
     ) -> None:
+        """Writes a refusal down; cells that are held already stay as they are."""
         outcome = CONSEQUENCES[refusal.decision].outcome
-        self.tally.refuse(call, refusal, outcome, excused)
-        record = results.refused(call, refusal, self._stamp, self._clock())
-        if record is not None:
+        self.tally.refuse(call, refusal, outcome, lane.excused if lane else ())
+        before = lane.answered_before if lane else ()
+        others = replace(call, owned=dates.subtract(call.owned, before))
+        record = results.refused(others, refusal, self._stamp, self._clock())
+        if record is not None and others.owned:
             self._intake.put(group, record, slot=slot)
         elif slot:
             self._intake.release()
@@ -366,7 +368,7 @@ class Run:
             self._client.leave(appid)
 
     def _count_out_of_reach(self, refusal: Refusal) -> None:
-        away = refusal.decision is Decision.RETRY
+        away = refusal.code in OUT_OF_REACH
         self._out_of_reach = self._out_of_reach + 1 if away else 0
         if self._out_of_reach >= OUTAGE:
             self.stop("outage")

@@ -46,6 +46,9 @@ class Facts:
     narrowed: Told
     """Spans believed to be narrower than documented."""
 
+    accounts_behind: int
+    """Accounts with a due cell that is neither held nor empty, by the ledger."""
+
     pending: int
     """Cells that wait for WeChat, those of earlier runs included."""
 
@@ -82,7 +85,7 @@ def summary(tally: Tally, facts: Facts) -> dict[str, Any]:
         "ended_at": facts.ended_at.isoformat(),
         "outcome": OUTCOMES[exit_code(tally, facts)],
         "exit_code": exit_code(tally, facts),
-        "stopped": facts.stop_message,
+        "stopped": facts.stop_message or _not_ready(facts),
         "calls": facts.calls,
         "retries": facts.retries,
         "token_refreshes": facts.token_refreshes,
@@ -96,7 +99,7 @@ def summary(tally: Tally, facts: Facts) -> dict[str, Any]:
         "files": tally.files,
         "bytes": tally.bytes,
         "by_endpoint": _by_endpoint(tally),
-        "accounts": _accounts(tally, facts.accounts),
+        "accounts": _accounts(tally, facts),
         "complete_until": {
             endpoint: None if day is None else dates.text(day)
             for endpoint, day in facts.complete_until.items()
@@ -106,6 +109,12 @@ def summary(tally: Tally, facts: Facts) -> dict[str, Any]:
             for failure in sorted(tally.failures.values(), key=lambda f: -f.count)
         ],
     }
+
+
+def _not_ready(facts: Facts) -> str:
+    if not facts.until_not_ready:
+        return ""
+    return "--until names a day whose figures are not ready: run again later"
 
 
 def _cells(tally: Tally, facts: Facts) -> dict[str, int]:
@@ -125,7 +134,12 @@ def _by_endpoint(tally: Tally) -> dict[str, dict[str, int]]:
     return table
 
 
-def _accounts(tally: Tally, accounts: int) -> dict[str, int]:
+def _accounts(tally: Tally, facts: Facts) -> dict[str, int]:
+    """Accounts by how much of what was due they gave; the ledger knows after a stop."""
+    behind = len(tally.troubled)
     failed = len(tally.troubled - tally.answered)
-    partial = len(tally.troubled) - failed
-    return {"done": accounts - partial - failed, "partial": partial, "failed": failed}
+    if facts.stopped:
+        behind = max(behind, facts.accounts_behind)
+        failed = max(failed, behind - len(tally.answered))
+    done = facts.accounts - behind
+    return {"done": done, "partial": behind - failed, "failed": failed}

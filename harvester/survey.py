@@ -30,6 +30,9 @@ class Missing:
     endpoint: Endpoint
     days: Days
     excused: Days
+    answered_before: Days
+    """Those that are held or known to be empty."""
+
     parked: bool
     """Some wait for a quota that an earlier run used up."""
 
@@ -83,7 +86,18 @@ class Survey:
             if days:
                 due = settling.due(held, days)
                 parked = any(one.code in PARKED for one in held)
-                yield Missing(endpoint, days, dates.subtract(days, due), parked)
+                answered = dates.of(
+                    (one.first, one.last)
+                    for one in held
+                    if one.outcome in settling.ANSWERED
+                )
+                yield Missing(
+                    endpoint,
+                    days,
+                    excused=dates.subtract(days, due),
+                    answered_before=dates.intersect(answered, days),
+                    parked=parked,
+                )
 
     def works(self) -> Iterator[Work]:
         """The run: the fresh days of all accounts, then the backfill of all."""
@@ -101,6 +115,7 @@ class Survey:
                 one.endpoint,
                 plan.calls(account.appid, one.endpoint, one.days, policy, phase),
                 one.excused,
+                one.answered_before,
                 plan.count_calls(one.endpoint, one.days, policy),
                 one.parked,
             )

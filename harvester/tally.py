@@ -16,6 +16,9 @@ LOOK = (
     "look at its bytes in the lake's rejected/ folder; the catalogue may be out of date"
 )
 
+OUT_OF_REACH = frozenset({"dns", "unreachable", "tls", "timeout", "reset"})
+"""Codes of calls that no answer came to: the network's, or WeChat's as a whole."""
+
 GOOD = frozenset({Outcome.HELD, Outcome.EMPTY})
 """What every due cell is after a run that went well."""
 
@@ -94,6 +97,7 @@ class Tally:
         self, call: Call, refusal: Refusal, outcome: Outcome | None, excused: Days
     ) -> None:
         """Counts a refusal; `excused` days were known to be out of reach before."""
+        away = refusal.code in OUT_OF_REACH
         cells = dates.size(call.owned)
         key = (refusal.code, str(refusal.decision))
         failure = self.failures.get(key)
@@ -106,9 +110,9 @@ class Tally:
         self._count(call.endpoint.id, outcome or Outcome.PENDING, cells, due)
         if due and outcome not in GOOD:
             self.troubled.add(call.appid)
-        if refusal.scope is Scope.ACCOUNT and refusal.decision is not Decision.RETRY:
+        if refusal.scope is Scope.ACCOUNT and outcome in BAD and not away:
             self.refused_accounts.add(call.appid)
-        if refusal.decision is Decision.RETRY:
+        if away:
             self.unreached += due
         else:
             self.unreached = 0

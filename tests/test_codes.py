@@ -76,7 +76,8 @@ ALLOWED = {
         Decision.STOP_PROCESS,
         Decision.STOP_EVERYTHING,
     },
-    "stop_egress": {Decision.STOP_PROCESS},
+    # 40164 is one account's own list: the other accounts' may be right
+    "stop_egress": {Decision.STOP_PROCESS, Decision.FAIL},
     "wait_admin": {Decision.PARK_ACCOUNT},
     "wait_for_ticket": {Decision.STOP_EVERYTHING},
     "wait_next_minute": {Decision.SLOW_DOWN},

@@ -235,3 +235,26 @@ def test_an_account_known_to_be_refused_keeps_later_nights_green(
             summary = project.run(*families, "--as-of", moment.isoformat())
             assert summary["outcome"] == "complete"
             assert summary["cells"]["denied"] > 0
+
+
+def test_a_failed_second_look_leaves_what_is_held(tmp_path: Path) -> None:
+    with sandboxed() as box:
+        project = Project(tmp_path, box.url)
+        project.run(*SELECTION)
+        before = project.outcomes()
+        for fault in ("unknown-code", "denied"):
+            box.faults.clear()
+            box.faults.add(f"{fault}@{SICK}/getusersummary")
+            project.run(*SELECTION, "--refresh", check=3)
+            assert project.outcomes() == before
+        wanted = truth(box, "getusersummary", project.accounts, WANTED)
+        assert held(project, "getusersummary") == wanted
+
+
+def test_one_accounts_own_whitelist_stops_nobody_else(tmp_path: Path) -> None:
+    with sandboxed(Settings(faults=(f"bad-own-ip@{SICK}/stable_token",))) as box:
+        project = Project(tmp_path, box.url)
+        summary = project.run(*SELECTION, check=3)
+        assert summary["accounts"] == {"done": 1, "partial": 0, "failed": 1}
+        assert "whitelist" in summary["failures"][0]["what_to_do"]
+        assert cells(project, WELL)["getusersummary"] == {"held"}

@@ -58,7 +58,7 @@ def test_a_rehearsal_is_a_configuration_with_so_many_accounts(tmp_path: Path) ->
     config = tomllib.loads(path.read_text(encoding="utf-8"))
     assert config == {
         "accounts_file": "accounts.csv",
-        "api": {"url": "http://127.0.0.1:8765"},
+        "api": {"url": "http://127.0.0.1:8765", "fallback_urls": []},
         "lake": {"path": "lake", "buckets": 20, "date": "month"},
     }
     text = (path.parent / "accounts.csv").read_text(encoding="utf-8")

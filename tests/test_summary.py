@@ -29,6 +29,7 @@ FACTS = Facts(
     complete_until={"getusersummary": DAY, "getusercumulate": None},
     narrowed={},
     pending=0,
+    accounts_behind=0,
 )
 
 
@@ -39,6 +40,10 @@ def call(appid: str = "a", days: int = 3) -> Call:
 
 def refusal(decision: Decision, scope: Scope = Scope.REQUEST) -> Refusal:
     return Refusal(decision=decision, code="1", message="m", scope=scope, todo="t")
+
+
+def away() -> Refusal:
+    return Refusal(decision=Decision.RETRY, code="timeout", message="m", todo="t")
 
 
 def tally(outcome: Outcome | None = None, **refused: Any) -> Tally:
@@ -98,7 +103,7 @@ def test_every_account_refused_needs_the_operator() -> None:
 
 def test_a_network_that_is_away_is_wechats_side() -> None:
     made = Tally()
-    made.refuse(call("b"), refusal(Decision.RETRY), Outcome.FAILED, ())
+    made.refuse(call("b"), away(), Outcome.FAILED, ())
     assert exit_code(made, FACTS) == 5
     made.answer(call("a"), 1)
     assert exit_code(made, FACTS) == 3, "others were reached"
@@ -107,7 +112,7 @@ def test_a_network_that_is_away_is_wechats_side() -> None:
 
 def test_an_outage_at_the_end_leaves_the_rest_for_later() -> None:
     made = tally()
-    made.refuse(call("b"), refusal(Decision.RETRY), Outcome.FAILED, ())
+    made.refuse(call("b"), away(), Outcome.FAILED, ())
     assert exit_code(made, replace(FACTS, stopped="outage")) == 5
 
 

@@ -204,13 +204,13 @@ async def test_a_refusal_is_forgotten_after_a_while(stage: Scene) -> None:
     assert await tokens.current(OWN) == "own1"
 
 
-async def test_an_address_that_is_not_whitelisted_stops_the_process(
+async def test_an_address_that_is_not_on_the_accounts_own_list_fails_the_account(
     stage: Scene,
 ) -> None:
     told = "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist"
     stage.issuer.errors[STABLE] = [error(40164, told)]
     met = await refusal(stage.tokens().current(OWN))
-    assert met.decision is Decision.STOP_PROCESS
+    assert (met.decision, met.scope) == (Decision.FAIL, Scope.ACCOUNT)
     assert "203.0.113.9" in met.todo
 
 

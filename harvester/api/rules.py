@@ -36,8 +36,8 @@ RULES: dict[str, Row] = {
     "40094": ("park_account", "account", "the secret is wrong", "check the secret"),
     "40125": ("park_account", "account", "the secret is wrong", "check the secret"),
     "40164": (
-        "stop_process",
-        "process",
+        "fail",
+        "account",
         "this machine's address is not in the account's IP whitelist",
         "add {address} to the account's IP whitelist",
     ),

@@ -28,6 +28,14 @@ Refresh = Annotated[
 ]
 LISTED = 10
 
+NOTICED = {
+    "unknown_fields": "fields that the catalogue does not know, kept in _extra",
+    "rows_outside_window": "rows dated outside their window, left out",
+    "rows_repeated": "rows that repeated another one, left out",
+    "cells_shrunk": "cells with fewer rows than before",
+}
+"""What a summary may have noticed, in words."""
+
 
 def wishes(  # noqa: PLR0913 - one argument an option
     accounts: list[str] | None,
@@ -124,8 +132,8 @@ def _plan_words(found: "Forecast") -> str:
     return (
         f"{found.calls:,} calls for {found.cells:,} cells of {found.accounts:,} accounts, "
         f"into {found.files:,} files.\n"
-        f"The account with the most is {appid} with {largest:,} calls: "
-        f"{_duration(found.seconds)} at its rate."
+        f"The account with the most is {appid} with {largest:,} calls; at the "
+        f"configured rates the slowest takes {_duration(found.seconds)}."
     )
 
 
@@ -238,6 +246,11 @@ def tell(summary: dict[str, Any]) -> None:
             f"accounts: {accounts['done']:,} done, {accounts['partial']:,} in part, "
             f"{accounts['failed']:,} not at all"
         )
+    for key, words in NOTICED.items():
+        if summary[key]:
+            found = summary[key]
+            shown = f"{found:,}" if isinstance(found, int) else ", ".join(found)
+            console.say(f"  {words}: {shown}")
     for failure in summary["failures"][:LISTED]:
         console.say(_failure(failure))
     if summary["stopped"]:

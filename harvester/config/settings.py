@@ -197,6 +197,8 @@ def _open_to_all(path: Path | None, source: Source) -> Iterator[str]:
 
 def _not_yet(config: Config) -> Iterator[str]:
     """What is asked for in writing and not done by this build."""
+    if config.lake.raw:
+        yield "lake.raw: this build keeps no archive of raw answers"
     platform = config.platform
     if platform and platform.discover and "discover" in platform.model_fields_set:
         yield "platform.discover: this build harvests the listed accounts alone"
