@@ -15,7 +15,6 @@ from harvester.run import SKEW_SECONDS
 from harvester.standing import ends_run
 from harvester.survey import Survey
 
-
 SUBJECTS = frozenset({"configuration", "lake", "vault", "clock", "platform"})
 
 REFUSED = 3
