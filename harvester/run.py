@@ -6,8 +6,7 @@ is a value: it is written down, closes what it speaks of, and the others go on.
 """
 
 import asyncio
-import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from harvester.accounts import Account
 from harvester.api.client import Answer, Client
 from harvester.api.codes import Decision, Refusal
 from harvester.beliefs import Beliefs
+from harvester.crew import Crew
 from harvester.dispatch import Dispatch
 from harvester.intake import MOST, Intake, Shelf
 from harvester.lake.ledger import EVERYONE
@@ -132,9 +132,7 @@ class Run:
             in_flight=manner.bounds.in_flight,
             active=2 * manner.bounds.total_in_flight,
         )
-        self._idle: deque[anyio.Event] = deque()
-        self._alarm: asyncio.Handle | None = None
-        self._alarm_at = math.inf
+        self._crew = Crew(self._dispatch.next_at)
         self._callers = anyio.CancelScope()
         self._slowed: Counter[str] = Counter()
         self._out_of_reach = 0
@@ -146,7 +144,7 @@ class Run:
             tasks.start_soon(self._intake.run)
             with self._callers:
                 async with anyio.create_task_group() as callers:
-                    for _ in range(self._crew()):
+                    for _ in range(self._callers_needed()):
                         callers.start_soon(self._call)
             self._tidy()
             self._intake.build_all()
@@ -166,11 +164,10 @@ class Run:
         if not first:
             return
         self._dispatch.stop()
-        while self._idle:
-            self._wake_one()
+        self._crew.wake_all()
         loop.call_later(GRACE_SECONDS, self._callers.cancel)
 
-    def _crew(self) -> int:
+    def _callers_needed(self) -> int:
         most = self._bounds.in_flight * len(self._survey.accounts)
         return max(1, min(self._bounds.total_in_flight, most))
 
@@ -179,14 +176,14 @@ class Run:
             call = self._dispatch.take(self._time())
             self._tidy()
             if call is None:
-                await self._rest()
+                if not self._dispatch.finished:
+                    await self._crew.rest()
                 continue
-            self._wake_one()  # there may be more where this came from
+            self._crew.wake_one()  # there may be more where this came from
             await self._intake.slot()
             self._settle(call, await self._asked(call))
-            self._wake_one()
-        while self._idle:
-            self._wake_one()
+            self._crew.wake_one()
+        self._crew.wake_all()
 
     async def _asked(self, call: Call) -> Answer | Refusal:
         account = self._accounts[call.appid]
@@ -196,32 +193,6 @@ class Run:
         result = await self._client.ask(call, account)
         self._budget.spend(call, result.attempts)
         return result
-
-    async def _rest(self) -> None:
-        """Waits until a call ends somewhere, or a paced account's time has come."""
-        if self._dispatch.finished:
-            return
-        wake = anyio.Event()
-        self._idle.append(wake)
-        self._set_alarm()
-        await wake.wait()
-
-    def _set_alarm(self) -> None:
-        at = self._dispatch.next_at()
-        if at is None or at >= self._alarm_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = at
-        self._alarm = asyncio.get_running_loop().call_at(at, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm_at = math.inf
-        self._wake_one()
-
-    def _wake_one(self) -> None:
-        if self._idle:
-            self._idle.popleft().set()
 
     def _settle(self, call: Call, result: Answer | Refusal) -> None:
         if isinstance(result, Answer):

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from harvester.errors import StorageError
@@ -132,6 +133,7 @@ async def test_calls_wait_when_the_disk_falls_behind() -> None:
                 if held.cancelled_caught:
                     break
                 intake.release()
+                await anyio.lowlevel.checkpoint()  # the disk's tasks have to run
         assert not waited.cancelled_caught
         shelf.gate.set()
         intake.close()
