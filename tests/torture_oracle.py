@@ -37,9 +37,7 @@ EXPLAINS: dict[str, frozenset[str]] = {
 }
 """By what the ledger says: what the sandbox must have answered, to be believed."""
 
-STOPS = frozenset(
-    {"bad-ip", "bad-own-ip", "bad-ticket", "expired-ticket", "skewed-date", "61006"}
-)
+STOPS = frozenset({"bad-ip", "bad-ticket", "expired-ticket", "skewed-date", "61006"})
 """Answers that only the operator can do something about: exit code 4."""
 
 TOO_WIDE = frozenset({"narrow", "unavailable", "61501"})
