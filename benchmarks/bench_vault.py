@@ -19,9 +19,10 @@ from time import perf_counter, sleep
 import structlog
 
 from harvester.accounts import Account
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import Vault, opened
-from harvester.api.vault_records import Facts, Minted
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.records import Facts, Minted
+from harvester.api.vault.vault import Vault, opened
 from harvester.api.wire import Wire
 from harvester.sandbox.app import running
 from harvester.sandbox.settings import Settings, appids

@@ -20,15 +20,16 @@ import anyio
 import structlog
 
 from harvester.api.client import Client
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import opened as opened_vault
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.vault import opened as opened_vault
 from harvester.api.wire import Counters, Wire
 from harvester.config.models import Config
 from harvester.config.settings import Loaded
 from harvester.coverage import coverage
 from harvester.errors import StorageError, UsageError
 from harvester.forecast import forecast
-from harvester.lake.builder import Built, Recipe
+from harvester.lake.build.builder import Built, Recipe
 from harvester.lake.store import Store
 from harvester.plan import Known
 from harvester.quota import Budget

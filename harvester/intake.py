@@ -12,7 +12,7 @@ from typing import Protocol
 import anyio
 from anyio import CapacityLimiter, Event, Semaphore, to_thread
 
-from harvester.lake.builder import Built
+from harvester.lake.build.builder import Built
 from harvester.lake.spool import Record
 
 MOST = 256

@@ -23,7 +23,7 @@ from harvester.beliefs import Beliefs
 from harvester.crew import Crew
 from harvester.dispatch import Dispatch
 from harvester.intake import MOST, Intake, Shelf
-from harvester.lake.ledger import EVERYONE
+from harvester.lake.ledger.ledger import EVERYONE
 from harvester.lanes import Lane, Work
 from harvester.plan import Call, calls
 from harvester.quota import SPENT, Budget

@@ -14,7 +14,7 @@ from harvester.accounts import Account
 from harvester.catalogue.endpoint import Endpoint
 from harvester.dates import Days
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import EVERYONE, Ledger
+from harvester.lake.ledger.ledger import EVERYONE, Ledger
 from harvester.lanes import Lane, Work
 from harvester.plan import Known, Phase, Policy
 from harvester.quota import PARKED

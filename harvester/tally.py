@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from harvester import dates
 from harvester.api.codes import Decision, Refusal, Scope
 from harvester.dates import Days
-from harvester.lake.builder import Built
-from harvester.lake.builder import Failure as Rejected
+from harvester.lake.build.builder import Built
+from harvester.lake.build.builder import Failure as Rejected
 from harvester.plan import Call, Outcome
 
 EXAMPLES = 20

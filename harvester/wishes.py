@@ -22,8 +22,8 @@ from harvester.config.settings import Loaded
 from harvester.errors import UsageError
 from harvester.lake import layout as lake_layout
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import Ledger
-from harvester.lake.usage import calls_since
+from harvester.lake.ledger.ledger import Ledger
+from harvester.lake.ledger.usage import calls_since
 from harvester.plan import Phase, Policy
 from harvester.quota import Key, QuotaRule, Quotas
 from harvester.survey import Survey

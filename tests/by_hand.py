@@ -15,13 +15,13 @@ from harvester import dates, tables
 from harvester.catalogue.endpoint import Endpoint
 from harvester.catalogue.load import catalogue
 from harvester.lake import layout
-from harvester.lake.builder import Recipe
+from harvester.lake.build.builder import Recipe
 from harvester.lake.durable import Disk
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import DataFile, Entry, Ledger
+from harvester.lake.ledger.ledger import DataFile, Entry, Ledger
 from harvester.lake.spool import ANSWERED, Record
+from harvester.lake.sql.views import Shelf
 from harvester.lake.store import Store
-from harvester.lake.views import Shelf
 
 LAYOUTS = (Layout(0, "day"), Layout(0, "month"), Layout(3, "day"), Layout(3, "month"))
 ONE, TWO = "wx00000000000000a1", "wx00000000000000b2"

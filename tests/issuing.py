@@ -11,9 +11,10 @@ import pytest
 from loopback import Seen, WeChat, account, no_sleep, wechat
 
 from harvester.api.codes import Refusal, Refused
-from harvester.api.sqlite_vault import SqliteStore
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import Vault
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.sqlite import SqliteStore
+from harvester.api.vault.vault import Vault
 from harvester.api.wire import Wire
 from harvester.dates import CHINA
 from harvester.secret import Secret

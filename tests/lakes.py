@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from harvester import dates
 from harvester.catalogue.load import catalogue
-from harvester.lake.builder import Recipe
+from harvester.lake.build.builder import Recipe
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import Ledger
+from harvester.lake.ledger.ledger import Ledger
 from harvester.lake.spool import Record
 from harvester.lake.store import Store
 

@@ -20,9 +20,9 @@ from aiohttp import ClientSession
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from harvester import crypto
-from harvester.api.callback_contract import Authority, Code, Grant, Terms
-from harvester.api.callback_receiver import Pace, Receiver
-from harvester.api.callback_server import listening
+from harvester.api.callback.contract import Authority, Code, Grant, Terms
+from harvester.api.callback.receiver import Pace, Receiver
+from harvester.api.callback.server import listening
 from harvester.api.codes import Decision, Refusal, Refused
 from harvester.errors import StorageError
 from harvester.secret import Secret

@@ -39,11 +39,11 @@ from pushes import (
 )
 from unwelcome import UNWELCOME
 
-from harvester.api import callback_push
-from harvester.api.callback_contract import Code
-from harvester.api.callback_push import MOST_BYTES, Unwelcome, read
-from harvester.api.callback_receiver import WAITING, Receiver
-from harvester.api.callback_replays import Replays
+from harvester.api.callback import pushes
+from harvester.api.callback.contract import Code
+from harvester.api.callback.pushes import MOST_BYTES, Unwelcome, read
+from harvester.api.callback.receiver import WAITING, Receiver
+from harvester.api.callback.replays import Replays
 from harvester.commands import serve
 from harvester.secret import Secret
 
@@ -289,7 +289,7 @@ def test_no_request_leads_to_anything_but_a_push_or_a_reason(
 ) -> None:
     with pytest.raises(Unwelcome) as turned_away:
         read(terms(), query, body, NOW)
-    assert turned_away.value.reason in callback_push.STATUS
+    assert turned_away.value.reason in pushes.STATUS
 
 
 @given(message=st.binary(max_size=200))

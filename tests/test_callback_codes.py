@@ -32,9 +32,9 @@ from pushes import (
     until,
 )
 
-from harvester.api.callback_calls import Calls
-from harvester.api.callback_codes import WAITING, Codes
-from harvester.api.callback_contract import Code, Outcome
+from harvester.api.callback.calls import Calls
+from harvester.api.callback.codes import WAITING, Codes
+from harvester.api.callback.contract import Code, Outcome
 from harvester.api.codes import Decision, Refused
 from harvester.api.wire import Wire
 

@@ -21,8 +21,8 @@ from pushes import (
     until,
 )
 
-from harvester.api import callback_pages
-from harvester.api.callback import CODES_A_MINUTE, PRE_AUTH_CODES_A_MINUTE
+from harvester.api.callback import pages
+from harvester.api.callback.application import CODES_A_MINUTE, PRE_AUTH_CODES_A_MINUTE
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) MicroMessenger/8.0"
 COMPUTER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130.0"
@@ -134,16 +134,12 @@ async def test_made_up_codes_cost_a_few_calls_and_no_more() -> None:
 
 def test_pages_speak_both_languages_and_quote_what_they_show() -> None:
     notices = [
-        value
-        for value in vars(callback_pages).values()
-        if isinstance(value, callback_pages.Notice)
+        value for value in vars(pages).values() if isinstance(value, pages.Notice)
     ]
     assert len(notices) == 7
     for notice in notices:
-        page = callback_pages.notice(notice)
+        page = pages.notice(notice)
         assert 'lang="zh-CN"' in page
         assert 'lang="en"' in page
         assert re.search("[\u4e00-\u9fff]", page)
-    assert '"><script>' not in callback_pages.forward(
-        'https://x/"><script>', phone=True
-    )
+    assert '"><script>' not in pages.forward('https://x/"><script>', phone=True)

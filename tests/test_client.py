@@ -31,10 +31,11 @@ from harvester.accounts import Account
 from harvester.api import client as ladder
 from harvester.api.client import Answer, Client, Quota
 from harvester.api.codes import Decision, Refusal, Scope
-from harvester.api.sqlite_vault import SqliteStore
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import Vault
-from harvester.api.vault_records import Minted
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.records import Minted
+from harvester.api.vault.sqlite import SqliteStore
+from harvester.api.vault.vault import Vault
 from harvester.api.wire import Wire
 from harvester.catalogue.endpoint import Request
 from harvester.dates import Granularity

@@ -9,7 +9,7 @@ import pytest
 
 from harvester.errors import StorageError
 from harvester.intake import BACKLOG, Intake
-from harvester.lake.builder import Built
+from harvester.lake.build.builder import Built
 from harvester.lake.spool import Record
 
 

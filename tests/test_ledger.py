@@ -16,10 +16,11 @@ from harvester import dates
 from harvester.catalogue.load import catalogue
 from harvester.dates import Granularity
 from harvester.errors import StorageError, UsageError
-from harvester.lake import fold, index, layout, segments
+from harvester.lake import layout
 from harvester.lake.durable import Disk
-from harvester.lake.fold import Row
-from harvester.lake.ledger import CELLS, DataFile, Entry, Ledger, first_segments
+from harvester.lake.ledger import fold, index, segments
+from harvester.lake.ledger.fold import Row
+from harvester.lake.ledger.ledger import CELLS, DataFile, Entry, Ledger, first_segments
 from harvester.plan import Known, Outcome
 
 DAY = dates.parse("2024-12-02")  # a Monday

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harvester.errors import StorageError, UsageError
-from harvester.lake import formats, query
 from harvester.lake.layout import Layout
-from harvester.lake.views import Shelf
+from harvester.lake.sql import formats, query
+from harvester.lake.sql.views import Shelf
 
 
 @pytest.fixture

@@ -25,9 +25,10 @@ from loopback import APPID, account
 
 from harvester.accounts import Account
 from harvester.api.codes import Decision, Scope
-from harvester.api.enquiries import facts_of
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault_records import Facts
+from harvester.api.tokens.enquiries import facts_of
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.records import Facts
 from harvester.secret import Secret
 
 HOUR = 3600

@@ -24,15 +24,16 @@ from by_hand import (
 
 from harvester import dates, settling
 from harvester.errors import LockedError, UsageError
-from harvester.lake import layout, segments
+from harvester.lake import layout
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import Ledger
-from harvester.lake.problems import Kind, Report
-from harvester.lake.rebuilding import Maker, Rebuilt, rebuild
-from harvester.lake.refetching import Refetched, refetch
-from harvester.lake.snapshot import Selection
+from harvester.lake.ledger import segments
+from harvester.lake.ledger.ledger import Ledger
 from harvester.lake.store import Store
-from harvester.lake.verification import verify
+from harvester.lake.verify.problems import Kind, Report
+from harvester.lake.verify.rebuilding import Maker, Rebuilt, rebuild
+from harvester.lake.verify.refetching import Refetched, refetch
+from harvester.lake.verify.snapshot import Selection
+from harvester.lake.verify.verification import verify
 from harvester.plan import Outcome, Policy
 
 MAKER = Maker(run_id="mend", endpoints=KNOWN.endpoints, version=KNOWN.version)

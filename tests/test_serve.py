@@ -50,10 +50,10 @@ from pushes import (
 from unwelcome import UNWELCOME
 
 from harvester import logs
-from harvester.api.callback_receiver import Receiver
-from harvester.api.callback_replays import MOST
-from harvester.api.callback_server import listening
-from harvester.api.vault import opened as opened_vault
+from harvester.api.callback.receiver import Receiver
+from harvester.api.callback.replays import MOST
+from harvester.api.callback.server import listening
+from harvester.api.vault.vault import opened as opened_vault
 from harvester.commands import serve
 from harvester.config import settings
 from harvester.errors import UsageError
@@ -101,7 +101,7 @@ async def test_health_is_bad_while_the_vault_fails() -> None:
 async def test_health_is_told_at_once_while_the_vault_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harvester.api.callback_watch.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("harvester.api.callback.watch.SLOW_SECONDS", 0.0)
     vault = Kept(gate=anyio.Event())
     async with receiving(vault) as reception:
         watch = reception.receiver.watch

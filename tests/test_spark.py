@@ -9,8 +9,8 @@ import pytest
 from by_hand import KNOWN, LAYOUTS, ONE, TWO, followers, grown, lay, readers
 
 from harvester.lake.layout import Layout
-from harvester.lake.query import statements
-from harvester.lake.views import Shelf
+from harvester.lake.sql.query import statements
+from harvester.lake.sql.views import Shelf
 
 pyspark = pytest.importorskip("pyspark.sql", reason="needs the extra `spark`, and Java")
 

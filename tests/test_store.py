@@ -19,7 +19,8 @@ import pytest
 from lakes import ENDPOINT, FIRST, LAYOUTS, appid, record, refusal, rows
 
 from harvester.errors import LockedError, StorageError, UsageError
-from harvester.lake import commit, layout, syncing
+from harvester.lake import layout, syncing
+from harvester.lake.build import commit
 from harvester.lake.durable import Disk
 from harvester.lake.layout import Layout
 from harvester.lake.spool import Record
@@ -205,12 +206,12 @@ def test_another_memory_after_a_crash_leaves_no_file_behind(
         records = [record(n, FIRST, FIRST + 6, its) for n, its in truth.items()]
         for one in records:
             store.put_away("g", [one])
-    monkeypatch.setattr("harvester.lake.sweep.BATCH", 2)
+    monkeypatch.setattr("harvester.lake.build.sweep.BATCH", 2)
     for stop in range(0, 200, 3):
         root = tmp_path / f"at-{stop}"
         shutil.copytree(prepared, root)
         with monkeypatch.context() as patched:
-            patched.setattr("harvester.lake.sweep.MEGABYTE", 100)
+            patched.setattr("harvester.lake.build.sweep.MEGABYTE", 100)
             store = Store.open(root, cut, lakes.recipe())
             died = die(steps, stop, lambda store: store.build("g"), store)
         recover(root, cut)

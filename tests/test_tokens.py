@@ -29,8 +29,9 @@ from loopback import APPID, Seen, account, wechat
 
 from harvester.accounts import Account
 from harvester.api.codes import Decision, Refused, Scope
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault_records import Minted
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.records import Minted
 from harvester.errors import UsageError
 from harvester.secret import Secret
 
@@ -125,8 +126,8 @@ PROCESS = """
 import asyncio, sys
 from pathlib import Path
 from harvester.accounts import Account
-from harvester.api.tokens import Tokens
-from harvester.api.vault import opened
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.vault import opened
 from harvester.api.wire import Wire
 from harvester.secret import Secret
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from vaults import STORES, Clock, Place, minted, place, redis_server, url_of
 
-from harvester.api.vault import Vault
-from harvester.api.vault_credential import KEPT_REFRESH_TOKENS
-from harvester.api.vault_records import Stored
+from harvester.api.vault.credential import KEPT_REFRESH_TOKENS
+from harvester.api.vault.records import Stored
+from harvester.api.vault.vault import Vault
 
 NAME = "wx00000000000000aa"
 

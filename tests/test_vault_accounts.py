@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from vaults import STORES, Clock, Place, minted, place, redis_server, url_of
 
-from harvester.api.callback_contract import Code, Grant
-from harvester.api.callback_contract import Vault as ReceiversVault
-from harvester.api.vault import Vault
-from harvester.api.vault_records import Facts, Profile, Ticket
+from harvester.api.callback.contract import Code, Grant
+from harvester.api.callback.contract import Vault as ReceiversVault
+from harvester.api.vault.records import Facts, Profile, Ticket
+from harvester.api.vault.vault import Vault
 
 NAME = "wx00000000000000aa"
 OTHER = "wx00000000000000bb"

@@ -16,8 +16,8 @@ import typer
 from vaults import KEY, OTHER_KEY
 
 from harvester import cli
-from harvester.api.vault import opened
-from harvester.api.vault_records import Stored
+from harvester.api.vault.records import Stored
+from harvester.api.vault.vault import opened
 from harvester.commands import vault as commands
 from harvester.secret import Secret
 

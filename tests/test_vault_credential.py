@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaults import KEY
 
-from harvester.api import vault_credential as rules
-from harvester.api.sealing import Seals
-from harvester.api.vault_credential import Credential
-from harvester.api.vault_records import Facts, Minted
+from harvester.api.vault import credential as rules
+from harvester.api.vault.credential import Credential
+from harvester.api.vault.records import Facts, Minted
+from harvester.api.vault.sealing import Seals
 
 Change = Callable[[Credential], Credential]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from vaults import minted
 
-from harvester.api.sqlite_vault import SqliteStore
-from harvester.api.vault import Vault, opened
-from harvester.api.vault_credential import KEPT_REFRESH_TOKENS
+from harvester.api.vault.credential import KEPT_REFRESH_TOKENS
+from harvester.api.vault.sqlite import SqliteStore
+from harvester.api.vault.vault import Vault, opened
 from harvester.errors import StorageError, UsageError
 
 NAME = "wx00000000000000aa"
@@ -205,9 +205,9 @@ def test_another_kind_of_url_is_refused(url: str) -> None:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from harvester.api.sqlite_vault import SqliteStore
-from harvester.api.vault import Vault
-from harvester.api.vault_records import Minted
+from harvester.api.vault.sqlite import SqliteStore
+from harvester.api.vault.vault import Vault
+from harvester.api.vault.records import Minted
 
 async def main(path, mark):
     vault = Vault(SqliteStore(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from vaults import Clock, minted, redis_server, told
 
-from harvester.api.vault import opened
+from harvester.api.vault.vault import opened
 from harvester.errors import HarvesterError, StorageError, UsageError
 
 NAME = "wx00000000000000aa"

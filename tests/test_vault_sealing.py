@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from vaults import KEY, OTHER_KEY, STORES, Clock, Place, place, redis_server, url_of
 
-from harvester.api.callback_contract import Code, Grant
-from harvester.api.sealing import Condition, Seals, kept_in
-from harvester.api.vault import Vault, opened
-from harvester.api.vault_inspection import findings, inspected, resealed
-from harvester.api.vault_records import Facts
+from harvester.api.callback.contract import Code, Grant
+from harvester.api.vault.inspection import findings, inspected, resealed
+from harvester.api.vault.records import Facts
+from harvester.api.vault.sealing import Condition, Seals, kept_in
+from harvester.api.vault.vault import Vault, opened
 from harvester.errors import AuthorisationError, UsageError
 from harvester.secret import Secret
 

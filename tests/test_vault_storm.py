@@ -12,8 +12,9 @@ import pytest
 from vaults import STORES, minted, redis_server, url_of
 
 from harvester.accounts import Account
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import opened
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.vault import opened
 from harvester.api.wire import Wire
 from harvester.sandbox.app import running
 from harvester.sandbox.settings import Settings, appids
@@ -33,8 +34,9 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 HARVESTER = """
 import asyncio, json, sys
 from harvester.accounts import Account
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import opened
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.vault import opened
 from harvester.api.wire import Wire
 from harvester.secret import Secret
 
@@ -94,9 +96,10 @@ DYING = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from harvester.accounts import Account
-from harvester.api.sqlite_vault import SqliteStore
-from harvester.api.tokens import Platform, Tokens
-from harvester.api.vault import Vault
+from harvester.api.vault.sqlite import SqliteStore
+from harvester.api.tokens.platform import Platform
+from harvester.api.tokens.tokens import Tokens
+from harvester.api.vault.vault import Vault
 from harvester.api.wire import Wire
 from harvester.secret import Secret
 

@@ -28,16 +28,17 @@ from by_hand import (
 
 from harvester import dates
 from harvester.errors import UsageError
-from harvester.lake import layout, segments
+from harvester.lake import layout
 from harvester.lake.durable import Disk
-from harvester.lake.examination import PAUSES
-from harvester.lake.fold import fold
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import DataFile, Entry
-from harvester.lake.problems import Kind, Report
-from harvester.lake.snapshot import Selection
+from harvester.lake.ledger import segments
+from harvester.lake.ledger.fold import fold
+from harvester.lake.ledger.ledger import DataFile, Entry
 from harvester.lake.store import Store
-from harvester.lake.verification import verify
+from harvester.lake.verify.examination import PAUSES
+from harvester.lake.verify.problems import Kind, Report
+from harvester.lake.verify.snapshot import Selection
+from harvester.lake.verify.verification import verify
 
 ALL = Selection()
 

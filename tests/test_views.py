@@ -22,10 +22,10 @@ from by_hand import (
 )
 
 from harvester import tables
-from harvester.lake import views
 from harvester.lake.layout import Layout
-from harvester.lake.query import statements
-from harvester.lake.views import Shelf
+from harvester.lake.sql import views
+from harvester.lake.sql.query import statements
+from harvester.lake.sql.views import Shelf
 
 DAYS = Layout(0, "day")
 

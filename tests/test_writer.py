@@ -18,8 +18,8 @@ from lakes import ENDPOINT, FIRST, LAYOUTS, appid, body, record, refusal, rows
 from harvester import dates, tables
 from harvester.catalogue.load import catalogue
 from harvester.errors import StorageError, UsageError
-from harvester.lake import commit, encode, findings
-from harvester.lake.findings import BAD_VALUE, IS_DELAY
+from harvester.lake.build import commit, encode, findings
+from harvester.lake.build.findings import BAD_VALUE, IS_DELAY
 from harvester.lake.frames import Chunk
 from harvester.lake.layout import Layout
 from harvester.lake.spool import Record
@@ -509,7 +509,7 @@ def test_a_long_history_is_built_slab_by_slab(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A partition larger than the memory goes on in a further file."""
-    monkeypatch.setattr("harvester.lake.sweep.MEGABYTE", memory)
+    monkeypatch.setattr("harvester.lake.build.sweep.MEGABYTE", memory)
     history = range(FIRST - 139, FIRST + 1)
     truth = {account: rows(history, seed=account) for account in (1, 2, 3)}
     with lakes.opened(root, cut, memory_mb=1) as store:
@@ -537,7 +537,7 @@ def test_a_long_history_is_built_slab_by_slab(
 def test_answers_that_reach_over_slabs_all_come_into_the_ledger(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harvester.lake.sweep.MEGABYTE", 6_000)
+    monkeypatch.setattr("harvester.lake.build.sweep.MEGABYTE", 6_000)
     history = range(FIRST - 139, FIRST + 1)
     truth = {account: rows(history, seed=account) for account in range(1, 6)}
     records = []
@@ -560,7 +560,7 @@ def test_answers_that_reach_over_slabs_all_come_into_the_ledger(
 def test_an_answer_to_an_open_month_is_replaced_in_a_later_slab(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harvester.lake.sweep.MEGABYTE", 3_000)
+    monkeypatch.setattr("harvester.lake.build.sweep.MEGABYTE", 3_000)
     month = range(FIRST + 2, FIRST + 30)
     first, second = rows(month), rows(month[10:13], seed=3)
     with lakes.opened(root, Layout(1, "month"), memory_mb=1) as store:
@@ -579,7 +579,7 @@ def test_an_answer_to_an_open_month_is_replaced_in_a_later_slab(
 def test_an_answer_larger_than_the_memory_is_written_as_it_is(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harvester.lake.sweep.MEGABYTE", 10)
+    monkeypatch.setattr("harvester.lake.build.sweep.MEGABYTE", 10)
     truth = {account: rows(WEEK) for account in (1, 2)}
     with lakes.opened(root, Layout(1, "month"), memory_mb=1) as store:
         built(store, *[record(n, FIRST, FIRST + 6, its) for n, its in truth.items()])

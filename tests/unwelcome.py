@@ -17,7 +17,7 @@ from pushes import (
     xml,
 )
 
-from harvester.api.callback_push import MOST_BYTES
+from harvester.api.callback.pushes import MOST_BYTES
 
 OTHER = "wx00000000000000ff"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harvester.api.vault import Vault, opened
-from harvester.api.vault_records import Minted
+from harvester.api.vault.records import Minted
+from harvester.api.vault.vault import Vault, opened
 from harvester.secret import Secret
 
 STORES = ("sqlite", "redis")

@@ -45,8 +45,8 @@ from harvester.api.codes import (
     rule_of,
 )
 from harvester.api.limits import Pace
-from harvester.api.mint import quoted
-from harvester.api.tokens import Tokens
+from harvester.api.tokens.mint import quoted
+from harvester.api.tokens.tokens import Tokens
 from harvester.api.wire import NOT_SENT, Unreachable, Wire
 from harvester.catalogue.endpoint import Endpoint
 from harvester.decoding import Unreadable, decode

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harvester.commands import console
 
 if TYPE_CHECKING:
-    from harvester.lake.query import Answer
+    from harvester.lake.sql.query import Answer
 
 TABLE_ROWS = 1_000
 """More rows make no table for a person; the other formats have no limit."""
@@ -32,7 +32,7 @@ def show(answer: "Answer", form: Format) -> None:
 
 
 def _table(answer: "Answer") -> None:
-    from harvester.lake import formats
+    from harvester.lake.sql import formats
 
     rows = (row for batch in answer.batches for row in formats.rows(batch))
     shown = [tuple(map(formats.cell, row)) for row in islice(rows, TABLE_ROWS + 1)]
@@ -42,13 +42,13 @@ def _table(answer: "Answer") -> None:
 
 
 def _csv(answer: "Answer") -> None:
-    from harvester.lake import formats
+    from harvester.lake.sql import formats
 
     _text(formats.csv_text(answer.schema.names, answer.batches))
 
 
 def _json(answer: "Answer") -> None:
-    from harvester.lake import formats
+    from harvester.lake.sql import formats
 
     _text(formats.json_text(answer.schema.names, answer.batches))
 
@@ -63,7 +63,7 @@ def _text(chunks: Iterable[str]) -> None:
 def _parquet(answer: "Answer") -> None:
     from pyarrow.parquet import ParquetWriter
 
-    from harvester.lake import formats
+    from harvester.lake.sql import formats
 
     formats.distinct(answer.schema.names)
     out = sys.stdout.buffer

@@ -16,9 +16,9 @@ from harvester.errors import UsageError
 if TYPE_CHECKING:
     from harvester.catalogue.load import Catalogue
     from harvester.config.settings import Loaded
-    from harvester.lake.problems import Problem, Report
-    from harvester.lake.snapshot import Selection
-    from harvester.lake.views import Shelf
+    from harvester.lake.sql.views import Shelf
+    from harvester.lake.verify.problems import Problem, Report
+    from harvester.lake.verify.snapshot import Selection
 
 
 def verify(  # noqa: PLR0913 -- one argument an option
@@ -71,7 +71,7 @@ def verify(  # noqa: PLR0913 -- one argument an option
 
 
 def _rebuilt(root: Path, known: "Catalogue") -> dict[str, Any]:
-    from harvester.lake.rebuilding import Maker, rebuild
+    from harvester.lake.verify.rebuilding import Maker, rebuild
 
     maker = Maker(run_id=new_run_id(), endpoints=known.endpoints, version=known.version)
     with console.progress() as show:
@@ -81,7 +81,7 @@ def _rebuilt(root: Path, known: "Catalogue") -> dict[str, Any]:
 def _verified(
     root: Path, known: "Catalogue", selection: "Selection", *, refetch: bool
 ) -> "tuple[Report, dict[str, Any]]":
-    from harvester.lake import refetching, verification
+    from harvester.lake.verify import refetching, verification
 
     with console.progress() as show:
         if not refetch:
@@ -101,7 +101,7 @@ def _selection(
 ) -> "Selection":
     """Accounts may have left the configuration and still be in the lake."""
     from harvester.accounts import Account, select
-    from harvester.lake import snapshot
+    from harvester.lake.verify import snapshot
 
     first = options.day("--since", bounds[0]) or 1
     last = options.day("--until", bounds[1]) or snapshot.EVER
@@ -181,7 +181,7 @@ def query(
 
     For example: SELECT account, sum(new_user) FROM getusersummary GROUP BY account
     """
-    from harvester.lake.query import answered
+    from harvester.lake.sql.query import answered
 
     chosen = answers.Format.JSON if as_json else form
     if chosen is answers.Format.PARQUET and sys.stdout.isatty():
@@ -208,7 +208,7 @@ def views(
     running totals. Views of endpoints without a file yet are empty: print them again
     once there are some.
     """
-    from harvester.lake.query import statements
+    from harvester.lake.sql.query import statements
 
     if duckdb == spark:
         raise UsageError("for which reader?", "expected --duckdb or --spark")
@@ -241,7 +241,7 @@ def _shelf(context: typer.Context) -> "tuple[Shelf, Catalogue]":
     """
     from harvester.catalogue.load import catalogue
     from harvester.lake import layout
-    from harvester.lake.views import Shelf
+    from harvester.lake.sql.views import Shelf
 
     config = options.loaded(context).config
     root = Path(config.lake.path).absolute()

@@ -12,10 +12,10 @@ from harvester.commands import console, options
 from harvester.errors import UsageError
 
 if TYPE_CHECKING:
-    from harvester.api.callback_calls import Calls
-    from harvester.api.callback_contract import Terms
-    from harvester.api.callback_receiver import Receiver
-    from harvester.api.vault import Vault
+    from harvester.api.callback.calls import Calls
+    from harvester.api.callback.contract import Terms
+    from harvester.api.callback.receiver import Receiver
+    from harvester.api.vault.vault import Vault
     from harvester.api.wire import Wire
     from harvester.config import models
     from harvester.secret import Secret
@@ -56,7 +56,7 @@ async def _served(config: "models.Config", host: str, ports: tuple[int, int]) ->
     """Serves until a signal comes. Raises UsageError, StorageError."""
     import anyio
 
-    from harvester.api.callback_server import listening
+    from harvester.api.callback.server import listening
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with (
@@ -72,8 +72,8 @@ async def _served(config: "models.Config", host: str, ports: tuple[int, int]) ->
 @asynccontextmanager
 async def opened(config: "models.Config") -> AsyncIterator["Receiver"]:
     """The receiver, with vault and wire. Raises UsageError, StorageError."""
-    from harvester.api.callback_receiver import Receiver
-    from harvester.api.vault import opened as opened_vault
+    from harvester.api.callback.receiver import Receiver
+    from harvester.api.vault.vault import opened as opened_vault
     from harvester.api.wire import Wire
 
     terms = terms_of(config.platform)
@@ -87,7 +87,7 @@ async def opened(config: "models.Config") -> AsyncIterator["Receiver"]:
 
 def terms_of(platform: "models.Platform | None") -> "Terms":
     """What the configuration says of the receiver. Raises UsageError."""
-    from harvester.api.callback_contract import Terms
+    from harvester.api.callback.contract import Terms
 
     if platform is None or platform.appid is None:
         raise UsageError("platform.appid is missing", "`serve` receives for one")
@@ -125,8 +125,9 @@ def _calls(
     given: "models.Platform | None", vault: "Vault", wire: "Wire"
 ) -> "Calls | None":
     """The platform's calls; None for a guest, who must make none."""
-    from harvester.api.callback_calls import Calls
-    from harvester.api.tokens import Platform, Tokens
+    from harvester.api.callback.calls import Calls
+    from harvester.api.tokens.platform import Platform
+    from harvester.api.tokens.tokens import Tokens
 
     if given is None or given.secret is None or given.appid is None:
         return None

@@ -17,8 +17,8 @@ from harvester.errors import AuthorisationError, UsageError
 from harvester.secret import Secret
 
 if TYPE_CHECKING:
-    from harvester.api.vault import Vault
-    from harvester.api.vault_inspection import Inspection
+    from harvester.api.vault.inspection import Inspection
+    from harvester.api.vault.vault import Vault
     from harvester.config.models import Config
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ def forget(context: typer.Context, appid: AppId) -> None:
 def _with(config: "Config", work: "Callable[[Vault], Awaitable[T]]") -> T:
     import anyio
 
-    from harvester.api.vault import opened
+    from harvester.api.vault.vault import opened
 
     async def run() -> T:
         async with opened(config.vault.url, keys=config.vault.key) as vault:
@@ -126,7 +126,7 @@ def _with(config: "Config", work: "Callable[[Vault], Awaitable[T]]") -> T:
 
 
 async def _inspected(vault: "Vault", *, reseal: bool) -> "tuple[Inspection, int]":
-    from harvester.api.vault_inspection import inspected, resealed
+    from harvester.api.vault.inspection import inspected, resealed
 
     written = await resealed(vault) if reseal else 0
     return await inspected(vault, time.time()), written
@@ -171,7 +171,7 @@ def _from_stdin(what: str) -> str:
 
 
 def _show(found: "Inspection", *, owns_ticket: bool, as_json: bool) -> None:
-    from harvester.api.vault_inspection import findings
+    from harvester.api.vault.inspection import findings
 
     wrong = findings(found, platform=owns_ticket)
     if as_json:

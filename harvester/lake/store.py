@@ -8,12 +8,13 @@ import orjson
 
 from harvester.catalogue.endpoint import Endpoint
 from harvester.errors import StorageError, UsageError
-from harvester.lake import layout, sweep
-from harvester.lake.builder import Built, Recipe, Site
+from harvester.lake import layout
+from harvester.lake.build import sweep
+from harvester.lake.build.builder import Built, Recipe, Site
 from harvester.lake.durable import Disk
-from harvester.lake.fold import SEGMENTS, Settled, fold
 from harvester.lake.layout import Layout
-from harvester.lake.ledger import Ledger, first_segments
+from harvester.lake.ledger.fold import SEGMENTS, Settled, fold
+from harvester.lake.ledger.ledger import Ledger, first_segments
 from harvester.lake.lock import Lock
 from harvester.lake.spool import Record, Spool
 

@@ -1,0 +1,80 @@
+"""The platform's ticket: where it is read, and how a newer one is come by."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+from anyio import to_thread
+
+from harvester.api.codes import Refused, refused_by_us
+from harvester.api.tokens.enquiries import start_pushes
+from harvester.api.tokens.platform import Platform
+from harvester.api.vault.vault import Vault
+from harvester.api.wire import Wire
+from harvester.errors import HarvesterError
+
+OLD_SECONDS = 3600.0
+"""Pushes come every ten minutes, give or take; after an hour they are asked for."""
+
+WAIT_SECONDS = 10.0
+POLL_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tickets:
+    """The configured ticket, read anew each time; where it gives none, the vault's."""
+
+    platform: Platform
+    wire: Wire
+    vault: Vault
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+
+    async def current(self) -> str:
+        """The newest ticket. Raises Refused where none is known."""
+        ticket = await self._known()
+        if not ticket:
+            raise Refused(refused_by_us("no_ticket", "api_component_token"))
+        return ticket
+
+    async def newer(self, refused: str, *, wait: bool) -> bool:
+        """Whether another ticket than the refused one is there.
+
+        When the last is older than an hour, WeChat is asked for pushes, once an hour
+        of all processes; then one that comes is waited for, if that is wished.
+        """
+        if await self._known() != refused:
+            return True
+        if not await self._pushes_asked_for() or not wait:
+            return False
+        for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
+            await self.sleep(POLL_SECONDS)
+            if await self._known() != refused:
+                return True
+        return False
+
+    async def _known(self) -> str:
+        try:
+            ticket = await to_thread.run_sync(self.platform.ticket)
+        except (OSError, HarvesterError):
+            ticket = ""
+        return ticket.strip() or (await self.vault.ticket(self.platform.appid)).value
+
+    async def _pushes_asked_for(self) -> bool:
+        """Just now, by this process or another. A configured ticket's age is unknown."""
+        platform = self.platform
+        age = self.clock() - await self.vault.ticket_created_at(platform.appid)
+        if age < OLD_SECONDS or platform.secret is None:
+            return False
+        ago = await self.vault.ask_for_pushes(platform.appid, OLD_SECONDS)
+        if ago > 0:
+            return ago < WAIT_SECONDS
+        try:
+            await start_pushes(self.wire, platform.appid, platform.secret)
+        except Refused as refused:
+            log.warning("asking for pushes failed", code=refused.refusal.code)
+            return False
+        log.info("pushes were asked for: the last ticket is older than an hour")
+        return True
