@@ -69,6 +69,21 @@ def test_a_rehearsal_is_a_configuration_with_so_many_accounts(tmp_path: Path) ->
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_a_rehearsal_of_a_platform_has_no_secrets_of_accounts(tmp_path: Path) -> None:
+    settings = Settings(port=1, accounts=3, callback_url="http://127.0.0.1:2/push")
+    path = rehearsal(settings, tmp_path)
+    config = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert config["platform"] == {
+        "appid": settings.platform,
+        "secret": "sandbox-platform-secret",
+        "callback_token": settings.callback_token,
+        "encoding_aes_key": settings.aes_key,
+    }
+    text = (path.parent / "accounts.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [set(row) for row in rows] == [{"appid", "name"}] * 3
+
+
 def test_a_few_accounts_have_a_directory_each(tmp_path: Path) -> None:
     path = rehearsal(Settings(port=1, accounts=5), tmp_path)
     assert tomllib.loads(path.read_text(encoding="utf-8"))["lake"]["buckets"] == 0
@@ -95,6 +110,11 @@ def test_a_rehearsal_never_overwrites_another_configuration(tmp_path: Path) -> N
         {"token_seconds": 0},
         {"as_of": datetime(2026, 1, 1)},  # noqa: DTZ001 - the very slip that is refused
         {"early": "late"},
+        {"platform": "wx"},
+        {"aes_key": "short"},
+        {"callback_url": "127.0.0.1"},
+        {"ticket_seconds": 0},
+        {"component_overlap": -1},
     ],
 )
 def test_settings_that_cannot_be_are_a_usage_error(wrong: dict[str, Any]) -> None:

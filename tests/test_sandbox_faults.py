@@ -157,6 +157,10 @@ AUTHORIZER = (
         "authorizer_refresh_token": "r",
     },
 )
+QUERY = (
+    "/cgi-bin/component/api_query_auth",
+    {"component_appid": PLATFORM, "authorization_code": "c"},
+)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +177,10 @@ AUTHORIZER = (
         ("frozen", AUTHORIZER, 50002),
         ("punished", STABLE, 50004),
         ("token-quota", AUTHORIZER, 45009),
+        ("expired-component-token", AUTHORIZER, 42001),
+        ("bad-code", QUERY, 61009),
+        ("expired-code", QUERY, 61010),
+        ("frozen@*/api_query_auth", QUERY, 50002),
         ("busy@*/api_authorizer_token", AUTHORIZER, -1),
         ("busy", AUTHORIZER, None),
     ],
@@ -191,6 +199,32 @@ async def test_an_authorizer_token_may_come_without_a_refresh_token() -> None:
         answer = await caller.post(path, **body)
         assert answer["authorizer_refresh_token"] == ""
         assert answer["authorizer_access_token"]
+
+
+async def test_a_grant_may_come_without_tokens() -> None:
+    async with calling("without-tokens") as caller:
+        path, body = QUERY
+        code = caller.sandbox.scan(ACCOUNT)
+        answer = await caller.post(path, **{**body, "authorization_code": code})
+        assert answer["authorization_info"].keys() == {"authorizer_appid", "func_info"}
+
+
+async def test_a_success_may_lack_its_token() -> None:
+    async with calling("empty-token") as caller:
+        for path, body in (STABLE, COMPONENT, AUTHORIZER):
+            answer = await caller.post(path, **body)
+            (value,) = (answer[key] for key in answer if key.endswith("access_token"))
+            assert value == ""
+            assert answer["expires_in"] >= 7199
+
+
+async def test_an_expired_platform_token_is_dead() -> None:
+    async with calling("expired-component-token") as caller:
+        path, body = AUTHORIZER
+        old = caller.component()
+        assert (await caller.post(path, **body))["errcode"] == 42001
+        assert caller.component() != old
+        assert "expires_in" in await caller.post(path, **body)
 
 
 async def test_an_expired_token_is_dead_and_each_account_meets_that_once() -> None:
@@ -510,6 +544,7 @@ def test_a_text_that_describes_no_fault_is_a_usage_error(text: str, words: str) 
         Settings(faults=(text,)) and Injection(1, (text,))
 
 
-def test_every_fault_is_tried_above() -> None:
-    source = Path(__file__).read_text(encoding="utf-8")
+def test_every_fault_is_tried_here_or_among_the_pushes() -> None:
+    files = (Path(__file__), Path(__file__).with_name("test_sandbox_pushes.py"))
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     assert [name for name in FAULTS if f'"{name}' not in source] == []

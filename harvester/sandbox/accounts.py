@@ -30,6 +30,10 @@ class Standing:
     authorised_at: int = 1_700_000_000
     """Seconds since 1970."""
 
+    exchanged: bool = True
+    """Whether a code of its last authorisation was exchanged; until then nobody is told
+    its refresh token."""
+
 
 class Accounts:
     """The made-up accounts, and every one that was changed."""
@@ -62,17 +66,27 @@ class Accounts:
             raise Refusal(61003)
         return standing
 
+    def known(self) -> list[str]:
+        """All accounts, also those that do not authorise the platform."""
+        return list(self._known)
+
     def authorised(self) -> list[str]:
         """The accounts that the platform may act for."""
-        return [
-            appid for appid, standing in self._known.items() if not standing.revoked
-        ]
+        return list(filter(self.authorises, self._known))
+
+    def authorises(self, appid: str) -> bool:
+        """Whether the account is known and the platform may act for it."""
+        return appid in self._known and not self._known[appid].revoked
 
     def refresh_token(self, appid: str) -> str:
         """The refresh token that works for the account."""
         return self.standing(appid).refresh_token or made_up_refresh_token(
             self._seed, appid
         )
+
+    def told_refresh_token(self, appid: str) -> str:
+        """The one that list and info name."""
+        return self.refresh_token(appid) if self.standing(appid).exchanged else ""
 
 
 _ORDINARY = Standing()

@@ -167,6 +167,21 @@ def without_refresh_token(document: Document, _: str) -> bool:
     return True
 
 
+def without_tokens(document: Document, _: str) -> bool:
+    """Grants nothing that needs a token."""
+    granted = document.get("authorization_info", {})
+    for name in ("authorizer_access_token", "authorizer_refresh_token", "expires_in"):
+        granted.pop(name, None)
+    return bool(granted)
+
+
+def empty_token(document: Document, _: str) -> bool:
+    """Leaves the token's value out of a success."""
+    named = [name for name in document if name.endswith("access_token")]
+    document.update(dict.fromkeys(named, ""))
+    return bool(named)
+
+
 _NUMBER = re.compile(rb"(:)\d+(?=[,}\]])")
 _CODE = re.compile(rb'("errcode":)(-?\d+)')
 _TITLE = re.compile(rb'("title":")')

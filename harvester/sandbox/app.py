@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,9 +40,22 @@ async def running(
     await runner.setup()
     try:
         sandbox.url = await _listen(runner, sandbox.settings)
-        yield sandbox
+        async with _pushing(sandbox):
+            yield sandbox
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def _pushing(sandbox: Sandbox) -> AsyncIterator[None]:
+    sandbox.platform.outbox.open()
+    work = asyncio.create_task(sandbox.pushes.work())
+    try:
+        yield
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """What a platform may ask besides tokens: its accounts, their standing, their quotas."""
 
+from harvester.sandbox.authorising import func_info
 from harvester.sandbox.endpoints import ENDPOINTS
 from harvester.sandbox.platform import Platform
 from harvester.sandbox.profiles import profile
@@ -34,7 +35,7 @@ def api_get_authorizer_list(platform: Platform, ask: Ask) -> Document:
 def _listed(platform: Platform, appid: str) -> Document:
     return {
         "authorizer_appid": appid,
-        "refresh_token": platform.accounts.refresh_token(appid),
+        "refresh_token": platform.accounts.told_refresh_token(appid),
         "auth_time": platform.accounts.standing(appid).authorised_at,
     }
 
@@ -45,9 +46,9 @@ def api_get_authorizer_info(platform: Platform, ask: Ask) -> Document:
     appid = ask.text("authorizer_appid", 41002)
     platform.accounts.check_exists(appid, platform.settings.known_only)
     standing = platform.accounts.standing(appid)
-    if standing.revoked:
+    strict = platform.settings.strict
+    if standing.revoked or (strict and not platform.accounts.authorises(appid)):
         raise Refusal(61003)
-    granted = (1, 2, 3, 7) if standing.granted is None else sorted(standing.granted)
     return {
         "authorizer_info": {
             "nick_name": f"样板号{appid[-4:]}",
@@ -60,17 +61,10 @@ def api_get_authorizer_info(platform: Platform, ask: Ask) -> Document:
         },
         "authorization_info": {
             "authorizer_appid": appid,
-            "authorizer_refresh_token": platform.accounts.refresh_token(appid),
-            "func_info": [{"funcscope_category": {"id": number}} for number in granted],
+            "authorizer_refresh_token": platform.accounts.told_refresh_token(appid),
+            "func_info": func_info(standing.granted),
         },
     }
-
-
-def api_start_push_ticket(platform: Platform, ask: Ask) -> Document:
-    """Nothing is pushed here; the answer is the one for pushes that run already."""
-    platform.accounts.check_exists(ask.text("component_appid", 41018), known_only=False)
-    ask.text("component_secret", 41004)
-    return {"errcode": 0, "errmsg": "ok"}
 
 
 def quota_get(platform: Platform, ask: Ask) -> Document:
@@ -79,7 +73,10 @@ def quota_get(platform: Platform, ask: Ask) -> Document:
     name = _counted(ask.text("cgi_path", 76003), token.kind is Kind.COMPONENT)
     used = platform.quotas.used(token.appid, name, platform.today())
     settings = platform.settings
-    limit = UNLIMITED if settings.daily_quota is None else settings.daily_quota
+    limit = settings.daily_quota
+    if token.kind is Kind.COMPONENT:
+        limit = settings.call_quotas.get(name)
+    limit = UNLIMITED if limit is None else limit
     quota = {"daily_limit": limit, "used": used, "remain": max(0, limit - used)}
     answer = {"errcode": 0, "errmsg": "ok", "quota": quota}
     if settings.minute_quota is not None:

@@ -1,20 +1,37 @@
 """The named faults, as data: what each does, where, and how."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
 from harvester.sandbox import alterations as alter
 from harvester.sandbox import delivery as send
+from harvester.sandbox import misdelivery as misdeliver
+from harvester.sandbox.sealing import Draft
 
 STATISTICS = ("get*",)
 """Globs over the names of calls. Only the statistics' names begin with `get`."""
 
 SECRETS = ("stable_token", "token", "api_component_token")
+TOKENS = (
+    "stable_token",
+    "token",
+    "token_server",
+    "api_component_token",
+    "api_authorizer_token",
+)
 AUTHORIZER = ("api_authorizer_token",)
 COMPONENT = ("api_*",)
+WITH_COMPONENT_TOKEN = (
+    "api_authorizer_token",
+    "api_query_auth",
+    "api_get_*",
+    "api_create_preauthcode",
+)
+CODES = ("api_query_auth",)
+PUSHES = ("push_*",)
 
 ELSEWHERE = "{elsewhere}"
 """Stands for the sandbox's own address, written so that it is another origin."""
@@ -25,7 +42,7 @@ CARRIED = "{token}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to misbehave. Of the last six fields, those that are set take part."""
+    """One way to misbehave. Of the last seven fields, those that are set take part."""
 
     name: str
     does: str
@@ -45,6 +62,9 @@ class Fault:
     kills_token: bool = False
     once: bool = False
     """Meets each account once, unless its text says how often."""
+
+    misdeliver: Callable[[Draft, str], None] | None = None
+    """What goes wrong with a push; such a fault meets pushes alone."""
 
     alter: Callable[[dict[str, Any], str], bool] | None = None
     spell: Callable[[bytes, str], bytes | None] | None = None
@@ -78,6 +98,9 @@ def _refusals() -> tuple[Fault, ...]:
         Fault(name="bad-own-ip", code=40164, where=("stable_token", "token"), does="40164, the address is not on the account's list"),
         Fault(name="bad-ticket", code=61006, where=("api_component_token",), does="61006, the ticket is wrong"),
         Fault(name="expired-ticket", code=61005, where=("api_component_token",), does="61005, the ticket is older than 12 hours"),
+        Fault(name="expired-component-token", code=42001, kills_token=True, where=WITH_COMPONENT_TOKEN, once=True, does="42001: the platform's token dies; each account once"),
+        Fault(name="bad-code", code=61009, where=CODES, does="61009, the authorisation code is wrong"),
+        Fault(name="expired-code", code=61010, where=CODES, does="61010, the authorisation code is too old"),
         Fault(name="bad-refresh-token", code=61023, where=AUTHORIZER, does="61023, the refresh token is wrong"),
         Fault(name="unknown-code", code=99999, does="an error code that no document knows"),
         Fault(name="string-code", code=-1, value="-1", spell=alter.text_code, does="the error code `value`, written as text"),
@@ -102,6 +125,8 @@ def _wrong_answers() -> tuple[Fault, ...]:
         Fault(name="huge-integer", alter=alter.huge_integer, does="the same field is 2^64"),
         Fault(name="text-numbers", alter=alter.text_numbers, does="every whole number is text"),
         Fault(name="without-refresh-token", where=AUTHORIZER, alter=alter.without_refresh_token, does="an account's token with an empty refresh token"),
+        Fault(name="without-tokens", where=CODES, alter=alter.without_tokens, does="a grant without any token: the account granted no call"),
+        Fault(name="empty-token", where=TOKENS, alter=alter.empty_token, does="a success with an empty token"),
         Fault(name="nan", spell=alter.nan, does="NaN in place of the first number"),
         Fault(name="duplicate-keys", spell=alter.duplicate_keys, does="`ref_date` twice in the first row"),
         Fault(name="control-characters", spell=alter.control_characters, does="raw control characters in the first title"),
@@ -141,8 +166,35 @@ def _wrong_travels() -> tuple[Fault, ...]:
     )  # fmt: skip
 
 
+def _wrong_pushes() -> tuple[Fault, ...]:
+    return tuple(
+        replace(fault, where=PUSHES)
+        for fault in (
+            Fault(name="push-lost", misdeliver=misdeliver.lost, does="a push is never sent"),
+            Fault(name="push-twice", value="2", misdeliver=misdeliver.twice, does="the very same push `value` times"),
+            Fault(name="push-late", value="1.0", misdeliver=misdeliver.late, does="a push comes `value` seconds late, after newer ones"),
+            Fault(name="push-old", value="7200", misdeliver=misdeliver.old, does="a push that was signed `value` seconds ago"),
+            Fault(name="push-early", value="7200", misdeliver=misdeliver.early, does="a push that is signed `value` seconds ahead"),
+            Fault(name="push-forged", misdeliver=misdeliver.forged, does="a push that another token signed"),
+            Fault(name="push-other-key", misdeliver=misdeliver.other_key, does="a push under the key `value`, or one that nobody has"),
+            Fault(name="push-other-platform", value="wx00000000000000ff", misdeliver=misdeliver.other_platform, does="a push for the platform `value`"),
+            Fault(name="push-bad-padding", value="0", misdeliver=misdeliver.bad_padding, does="padding of bytes of `value`"),
+            Fault(name="push-dtd", misdeliver=misdeliver.dtd, does="an outside entity declared in the content"),
+            Fault(name="push-large", value="512", misdeliver=misdeliver.large, does="`value` KiB of white space in the envelope"),
+            Fault(name="push-unknown", value="notify_third_fasteregister", misdeliver=misdeliver.unknown, does="the kind is `value`"),
+            Fault(name="push-incomplete", misdeliver=misdeliver.incomplete, does="a push that says its kind, and nothing else"),
+        )
+    )  # fmt: skip
+
+
 FAULTS = {
-    fault.name: fault for fault in (*_refusals(), *_wrong_answers(), *_wrong_travels())
+    fault.name: fault
+    for fault in (
+        *_refusals(),
+        *_wrong_answers(),
+        *_wrong_travels(),
+        *_wrong_pushes(),
+    )
 }
 
 

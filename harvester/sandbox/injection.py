@@ -80,6 +80,7 @@ def parse(text: str) -> Armed:
             f"no fault is called {part['name']!r}", f"the nearest is {near[0]}"
         )
     _check_value(fault, part["value"])
+    _check_place(fault, part["endpoint"])
     return Armed(
         text=text.strip(),
         fault=fault,
@@ -98,6 +99,14 @@ def _check_value(fault: Fault, value: str | None) -> None:
     if value is not None and numeric and not pattern.fullmatch(value):
         kind = "a number" if pattern is _NUMBER else "a whole number"
         raise UsageError(f"{fault.name}={value} makes no sense", f"its value is {kind}")
+
+
+def _check_place(fault: Fault, endpoint: str | None) -> None:
+    """What goes wrong with pushes meets nothing else. Raises UsageError."""
+    if fault.misdeliver is not None and endpoint and not endpoint.startswith("push_"):
+        raise UsageError(
+            f"{fault.name} meets no call of {endpoint}", "write push_*, or leave it out"
+        )
 
 
 class Injection:

@@ -1,4 +1,7 @@
-"""What WeChat says no with: HTTP 200, a code, its words, and a request id."""
+"""What WeChat says no with: HTTP 200, a code, its words, and a request id.
+
+The status is another one only where another system answers (a token server).
+"""
 
 import secrets
 import time
@@ -33,6 +36,8 @@ MESSAGES = {
     61005: "component ticket is expired",
     61006: "component ticket is invalid",
     61007: "api is unauthorized to component",
+    61009: "code is invalid",
+    61010: "code is expired",
     61014: "must use component token for component api",
     61015: "must use api authorizer token for this api",
     61023: "refresh_token is invalid",
@@ -48,10 +53,11 @@ MESSAGES = {
 class Refusal(Exception):
     """A call that ends with an error body."""
 
-    def __init__(self, code: int, message: str = "") -> None:
+    def __init__(self, code: int, message: str = "", status: int = 200) -> None:
         super().__init__(code)
         self.code = code
         self.message = message or MESSAGES.get(code, "unknown error")
+        self.status = status
 
     def document(self) -> dict[str, object]:
         """`{"errcode": n, "errmsg": "... rid: ..."}`."""

@@ -20,6 +20,14 @@ path = "lake"
 buckets = {buckets}
 date = "{date}"
 """
+_PLATFORM = """\
+
+[platform]
+appid = "{settings.platform}"
+secret = "{secret}"
+callback_token = "{settings.callback_token}"
+encoding_aes_key = "{settings.aes_key}"
+"""
 
 _FEW = 50
 """Up to so many accounts a directory each is fine."""
@@ -29,21 +37,25 @@ def accounts_toml(settings: Settings, url: str) -> str:
     """The configuration: packed into buckets when the accounts are many."""
     few = settings.accounts <= _FEW
     buckets = 0 if few else max(4, min(256, settings.accounts // 500))
-    return _TOML.format(
+    text = _TOML.format(
         count=settings.accounts,
         url=url,
         buckets=buckets,
         date="day" if few else "month",
     )
+    secret = settings.platform_secret or "sandbox-platform-secret"
+    platform = _PLATFORM.format(settings=settings, secret=secret)
+    return text + platform if settings.callback_url else text
 
 
 def accounts_csv(settings: Settings) -> str:
-    """The accounts: appid, name, secret."""
+    """The accounts: appid, name, and a secret of its own where no platform acts for it."""
+    own = not settings.callback_url
     lines = [
-        f"{appid},rehearsal-{number:05d},sandbox-secret-{number:05d}"
+        f"{appid},rehearsal-{number:05d}" + own * f",sandbox-secret-{number:05d}"
         for number, appid in enumerate(appids(settings.seed, settings.accounts), 1)
     ]
-    return "\n".join(["appid,name,secret", *lines]) + "\n"
+    return "\n".join(["appid,name" + own * ",secret", *lines]) + "\n"
 
 
 def rehearsal(settings: Settings, folder: Path, url: str = "") -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from harvester.sandbox import enquiries, statistics, tickets
+from harvester.sandbox import authorising, control, enquiries, page, statistics, tickets
 from harvester.sandbox.alterations import Document, encode
 from harvester.sandbox.delivery import Reply, plainly
 from harvester.sandbox.injection import Place
@@ -15,6 +15,7 @@ from harvester.sandbox.refusals import Refusal
 from harvester.sandbox.sandbox import Sandbox
 from harvester.sandbox.strikes import Scene, struck, value
 from harvester.sandbox.tickets import Ask
+from harvester.sandbox.tokens import Kind
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,11 +31,14 @@ class _SideCall:
     mints: bool = False
 
 
+_COMPONENT = "/cgi-bin/component"
+
+
 def _component(
     answer: Callable[[Platform, Ask], Document], mints: bool = False
 ) -> _SideCall:
     name = answer.__name__
-    return _SideCall(name, "POST", f"/cgi-bin/component/{name}", answer, mints)
+    return _SideCall(name, "POST", f"{_COMPONENT}/{name}", answer, mints)
 
 
 _SIDE_CALLS = (
@@ -53,7 +57,9 @@ _SIDE_CALLS = (
     _component(tickets.api_authorizer_token, mints=True),
     _component(enquiries.api_get_authorizer_list),
     _component(enquiries.api_get_authorizer_info),
-    _component(enquiries.api_start_push_ticket),
+    _component(authorising.api_start_push_ticket),
+    _component(authorising.api_create_preauthcode),
+    _component(authorising.api_query_auth, mints=True),
     _SideCall("quota_get", "POST", "/cgi-bin/openapi/quota/get", enquiries.quota_get),
 )
 
@@ -64,7 +70,7 @@ def application(sandbox: Sandbox) -> web.Application:
     app.router.add_route("*", "/datacube/{endpoint}", _statistic(sandbox))
     for call in _SIDE_CALLS:
         app.router.add_route("*", call.path, _side(sandbox, call))
-    app.router.add_get("/sandbox/stats", _stats(sandbox))
+    app.router.add_routes([*control.routes(sandbox), *page.routes(sandbox)])
     app.router.add_route("*", "/elsewhere/{path:.*}", _elsewhere(sandbox))
     app.router.add_route("*", "/{path:.*}", _unknown(sandbox))
     return app
@@ -88,6 +94,8 @@ def _statistic(sandbox: Sandbox) -> Handler:
             def answer() -> Document:
                 _check_method(request, "POST")
                 token = tokens.check(value)
+                if token.kind is Kind.AUTHORIZER:
+                    sandbox.platform.check_address(request.remote or "")
                 body_read = asked or statistics.read(body)
                 return statistics.answer(
                     sandbox.world, sandbox.platform, token, name, body_read
@@ -111,6 +119,9 @@ def _side(sandbox: Sandbox, call: _SideCall) -> Handler:
         def answer() -> Document:
             _check_method(request, call.method)
             asked = statistics.read(body) if call.method == "POST" else {}
+            if call.path.startswith(_COMPONENT):
+                sandbox.platform.check_address(request.remote or "")
+                sandbox.platform.spend(str(asked.get("component_appid")), call.name)
             path = request.match_info.get("appid", "")
             return call.answer(sandbox.platform, Ask(request.query, asked, path))
 
@@ -155,10 +166,12 @@ async def _answered(
     sandbox: Sandbox, request: web.Request, place: Place, answer: Callable[[], Document]
 ) -> web.StreamResponse:
     """The answer, or what the first fault that can strike makes of it."""
+    status = 200
     try:
         document, outcome = answer(), "ok"
     except Refusal as refusal:
         document, outcome = refusal.document(), str(refusal.code)
+        status = refusal.status
     candidates = [] if outcome in _NOBODY else sandbox.faults.candidates(place)
     for armed in candidates:
         scene = _scene(sandbox, request)
@@ -170,7 +183,7 @@ async def _answered(
                 request, reply, value(armed, scene)
             )
     sandbox.tally.note(place, outcome)
-    return await plainly(request, Reply(encode(document)))
+    return await plainly(request, Reply(encode(document), status))
 
 
 _NOBODY = {"40001", "40014", "41001", "42001"}
@@ -180,18 +193,13 @@ _NOBODY = {"40001", "40014", "41001", "42001"}
 def _scene(sandbox: Sandbox, request: web.Request) -> Scene:
     port = sandbox.url.rpartition(":")[2]
     elsewhere = f"http://localhost:{port}/elsewhere{request.path_qs}"
-    return Scene(
-        sandbox.platform.tokens, request.query.get("access_token", ""), elsewhere
-    )
+    return Scene(sandbox.platform.tokens, _token(request), elsewhere)
 
 
-def _stats(sandbox: Sandbox) -> Handler:
-    async def handle(_: web.Request) -> web.StreamResponse:
-        return web.json_response(
-            {**sandbox.tally.stats(), "faults": sandbox.faults.fired()}
-        )
-
-    return handle
+def _token(request: web.Request) -> str:
+    """The token in the address: an account's, or the platform's."""
+    query = request.query
+    return query.get("component_access_token") or query.get("access_token", "")
 
 
 def _elsewhere(sandbox: Sandbox) -> Handler:

@@ -1,12 +1,13 @@
 """A sandbox's state, and the hand that changes it while it runs."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
+from harvester.sandbox import authorising
 from harvester.sandbox.injection import Injection
 from harvester.sandbox.platform import Platform
+from harvester.sandbox.pushing import Pushes
 from harvester.sandbox.settings import Settings
 from harvester.sandbox.tally import Tally
 from harvester.sandbox.world import World
@@ -25,6 +26,7 @@ class Sandbox:
         self.platform = Platform(settings, now)
         self.faults = Injection(settings.seed, settings.faults)
         self.tally = Tally()
+        self.pushes = Pushes(self.platform, self.faults, self.tally)
         self.calls = self.tally.calls
         self.token_calls = self.tally.token_calls
         self.log = self.tally.log
@@ -39,8 +41,11 @@ class Sandbox:
 
         Seed, accounts, faults, clock and address stay those of the start.
         """
-        self.platform.settings = replace(self.settings, **changes)
-        self.platform.tokens.life = self.settings.token_seconds
+        self.platform.change(**changes)
+
+    def check(self, appid: str) -> None:
+        """Raises Refusal for what is no appid, or unknown where only known ones are served."""
+        self.platform.accounts.check_exists(appid, self.settings.known_only)
 
     def set_clock(self, now: Callable[[], datetime]) -> None:
         """From now on this is the time."""
@@ -50,14 +55,24 @@ class Sandbox:
         """Every token of the account is void as of now: 42001."""
         self.platform.tokens.expire(appid)
 
-    def revoke(self, appid: str) -> None:
+    def revoke(self, appid: str, *, silently: bool = False) -> None:
         """The account withdraws its authorisation: 61003, and it leaves the list."""
-        self.platform.accounts.change(appid, revoked=True)
+        authorising.withdraw(self.platform, appid, silently=silently)
+
+    def scan(self, appid: str, sets: Collection[int] | None = None) -> str:
+        """The account's owner authorises on WeChat's page: the code, which is pushed too.
+
+        Its refresh token is another one now, its access token void (40001).
+        """
+        return authorising.authorise(self.platform, appid, sets)
 
     def authorise(
         self, appid: str, *, authorised_at: int, refresh_token: str = ""
     ) -> None:
-        """The account authorises (again); with a refresh token, all others are void."""
+        """It is as if the account had authorised at this time, and nobody was told.
+
+        With a refresh token, all others are void.
+        """
         self.platform.accounts.change(
             appid,
             revoked=False,

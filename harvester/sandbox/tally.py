@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from harvester.sandbox.injection import Place
 
+_ANSWERS = 100
+
 
 class Entry(NamedTuple):
     """One call that was answered, or was meant not to be."""
@@ -36,6 +38,12 @@ class Tally:
         self.elsewhere = 0
         """Calls that followed a redirect."""
 
+        self.pushes: Counter[str] = Counter()
+        """Pushes that were sent, by kind."""
+
+        self.push_answers: Counter[str] = Counter()
+        """How their receiver answered: `success`, or what else."""
+
         self.unknown = 0
         """Calls of paths that do not exist."""
 
@@ -63,6 +71,12 @@ class Tally:
         """Writes a line of the log."""
         self.log.append(Entry(time.time(), place, outcome))
 
+    def note_push(self, kind: str, answer: str) -> None:
+        """Counts a push and its answer; of answers that differ the first hundred."""
+        self.pushes[kind] += 1
+        many = len(self.push_answers) >= _ANSWERS and answer not in self.push_answers
+        self.push_answers["other" if many else answer] += 1
+
     def stats(self) -> dict[str, Any]:
         """The counts as `GET /sandbox/stats` shows them."""
         return {
@@ -73,6 +87,8 @@ class Tally:
             "by_endpoint": _by_name(self.calls),
             "by_token_call": _by_name(self.token_calls),
             "by_other_call": _by_name(self.other_calls),
+            "pushes": dict(self.pushes),
+            "push_answers": dict(self.push_answers),
             "max_in_flight": self.peak_of_all,
             "max_in_flight_per_account": max(self.peak.values(), default=0),
             "cookies": self.cookies,

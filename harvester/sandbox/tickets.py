@@ -55,18 +55,21 @@ def stable_token(platform: Platform, ask: Ask) -> Document:
 
 
 def token_server(platform: Platform, ask: Ask) -> Document:
-    """`GET /token/{appid}`: another system that owns the tokens."""
+    """`GET /token/{appid}`: another system that owns the tokens; 404: not of this one."""
     platform.accounts.check_exists(ask.path, platform.settings.known_only)
+    if platform.accounts.standing(ask.path).revoked:
+        raise Refusal(61003, status=404)
     return _stable(platform, ask.path)
 
 
 def api_component_token(platform: Platform, ask: Ask) -> Document:
-    """The platform's own token; the one before it is void."""
-    appid = ask.text("component_appid", 41018)
-    ask.text("component_appsecret", 41004)
-    ask.text("component_verify_ticket", 61006)
-    platform.accounts.check_exists(appid, known_only=False)
-    token = platform.tokens.mint(Kind.COMPONENT, appid)
+    """The platform's own token; the one before it is void, at once or soon."""
+    appid = check_secret(platform, ask, "component_appsecret")
+    ticket = ask.text("component_verify_ticket", 61006)
+    if platform.settings.strict:
+        platform.tickets.check(ticket)
+    overlap = platform.settings.component_overlap
+    token = platform.tokens.mint(Kind.COMPONENT, appid, overlap)
     return {
         "component_access_token": token.value,
         "expires_in": int(platform.tokens.life),
@@ -80,7 +83,11 @@ def api_authorizer_token(platform: Platform, ask: Ask) -> Document:
     sent = ask.text("authorizer_refresh_token", 61023)
     platform.accounts.check_exists(appid, platform.settings.known_only)
     standing = platform.accounts.usable(appid)
-    if standing.refresh_token and sent != standing.refresh_token:
+    strict = platform.settings.strict
+    if strict and not platform.accounts.authorises(appid):
+        raise Refusal(61003)
+    known = platform.accounts.refresh_token(appid) if strict else standing.refresh_token
+    if known and sent != known:
         raise Refusal(61023)
     token = platform.tokens.mint(Kind.AUTHORIZER, appid)
     return {
@@ -88,6 +95,15 @@ def api_authorizer_token(platform: Platform, ask: Ask) -> Document:
         "expires_in": int(platform.tokens.life),
         "authorizer_refresh_token": _next_refresh_token(platform, appid, sent),
     }
+
+
+def check_secret(platform: Platform, ask: Ask, name: str) -> str:
+    """The platform's appid in a call that carries its secret. Raises Refusal."""
+    appid, secret = ask.text("component_appid", 41018), ask.text(name, 41004)
+    platform.accounts.check_exists(appid, known_only=False)
+    if platform.settings.platform_secret not in ("", secret):
+        raise Refusal(40125)
+    return appid
 
 
 def check_component(platform: Platform, ask: Ask) -> None:
