@@ -235,6 +235,7 @@ class Granting:
     at_once: int = 0
     most_at_once: int = 0
     pre_auth_codes: int = 0
+    asked_for_pushes: int = 0
 
     async def query_auth(self, code: str) -> Grant:
         self.asked.append(code)
@@ -248,6 +249,9 @@ class Granting:
         finally:
             self.at_once -= 1
         return granted(code.partition("#")[2] or ACCOUNT)
+
+    async def ask_for_pushes(self) -> None:
+        self.asked_for_pushes += 1
 
     async def pre_auth_code(self) -> str:
         if self.troubles:

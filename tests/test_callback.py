@@ -432,6 +432,12 @@ async def test_pushes_are_turned_away_when_too_many_wait_and_may_come_again() ->
         await until(lambda: vault.tickets.get(PLATFORM) == (NOW, "late"))
 
 
+async def test_wechat_is_asked_for_pushes_from_the_start_on() -> None:
+    authority = Granting()
+    async with receiving(authority=authority, pace=replace(QUICK, ask=0.01)):
+        await until(lambda: authority.asked_for_pushes > 2)
+
+
 async def test_nothing_is_acknowledged_that_nobody_works_on() -> None:
     receiver = Receiver(terms(), Kept(), clock=Clock())
     sent = ticket()

@@ -168,6 +168,10 @@ async def asked(send: Callable[[str], Awaitable[T]]) -> T:
     return await send("COMPONENT+1")
 
 
+async def nobody() -> None:
+    """Stands in for whoever asks for pushes."""
+
+
 AUTHORISATION = {
     "authorization_info": {
         "authorizer_appid": ACCOUNT,
@@ -189,7 +193,7 @@ async def calling(
     script: Callable[[Seen], Any],
 ) -> AsyncIterator[tuple[Calls, list[Seen]]]:
     async with wechat(script) as server, Wire((server.url,)) as wire:
-        yield Calls(wire, PLATFORM, asked, Clock()), server.seen
+        yield Calls(wire, PLATFORM, asked, nobody, Clock()), server.seen
 
 
 async def test_a_code_brings_tokens_and_permission_sets() -> None:
@@ -243,7 +247,7 @@ async def test_a_server_that_cannot_be_reached_is_a_refusal() -> None:
         url = server.url
     async with Wire((url,)) as wire:
         with pytest.raises(Refused) as met:
-            await Calls(wire, PLATFORM, asked, Clock()).pre_auth_code()
+            await Calls(wire, PLATFORM, asked, nobody, Clock()).pre_auth_code()
     assert met.value.refusal.decision is Decision.RETRY
 
 

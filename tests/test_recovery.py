@@ -311,7 +311,6 @@ async def test_a_ticket_that_is_pushed_while_it_is_waited_for_is_used(
 ) -> None:
     stage.ticket = ""
     await stage.vault.put_ticket(PLATFORM, "old", stage.clock.now - 13 * HOUR)
-    stage.issuer.errors[COMPONENT] = [error(61005)]
 
     async def sleep(seconds: float) -> None:
         stage.clock.now += seconds
@@ -322,6 +321,20 @@ async def test_a_ticket_that_is_pushed_while_it_is_waited_for_is_used(
         stage.wire, stage.vault, stage.platform, clock=stage.clock, sleep=sleep
     )
     assert (await tokens.current(GRANTED)).startswith("granted")
+    assert stage.server.counts == {PUSHES: 1, COMPONENT: 1, AUTHORIZER: 1}
+
+
+@pytest.mark.parametrize(("hours", "sent"), [(12, 1), (12.2, 0)])
+async def test_a_ticket_that_cannot_be_good_any_more_is_not_sent(
+    stage: Scene, hours: float, sent: int
+) -> None:
+    stage.ticket = ""
+    await stage.vault.put_ticket(PLATFORM, "old", stage.clock.now - hours * HOUR)
+    stage.issuer.errors[COMPONENT] = [error(61005)] * 9
+    met = await refusal(stage.tokens().current(GRANTED))
+    assert met.decision is Decision.STOP_EVERYTHING
+    assert "serve" in met.todo
+    assert stage.server.counts[COMPONENT] == sent
     assert stage.server.counts[PUSHES] == 1
 
 
@@ -362,6 +375,45 @@ async def test_a_renewal_asks_for_pushes_and_does_not_wait_for_them(
     stage.issuer.errors[COMPONENT] = [error(61005)] * 9
     assert (await tokens.current(granted(2))).startswith("granted")
     assert stage.server.counts == {COMPONENT: 2, AUTHORIZER: 2, PUSHES: 1}
+
+
+async def test_an_outage_of_an_hour_of_the_platforms_token_harms_nobody(
+    stage: Scene,
+) -> None:
+    """It begins at the worst moment: right when the token was to be renewed."""
+    tokens = stage.tokens()
+    await tokens.current(granted(0))
+    stage.clock.now += 3450 - 1
+    stage.issuer.errors[COMPONENT] = [error(-1)] * 999
+    for number in range(1, 61):
+        stage.clock.now += 60
+        assert (await tokens.current(granted(number))).startswith("granted")
+    assert 1 < stage.server.counts[COMPONENT] <= 61
+    stage.issuer.errors.clear()
+    before = stage.server.counts[COMPONENT]
+    stage.clock.now += 60
+    assert (await tokens.current(granted(61))).startswith("granted")
+    assert stage.server.counts[COMPONENT] == before + 1
+
+
+async def test_while_another_process_renews_the_old_platform_token_is_used(
+    stage: Scene,
+) -> None:
+    tokens = stage.tokens()
+    await tokens.current(granted(1))
+    stage.clock.now += 4000
+    await stage.another().lease(f"platform:{PLATFORM}", 20)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    waiting = Tokens(
+        stage.wire, stage.vault, stage.platform, clock=stage.clock, sleep=sleep
+    )
+    assert (await waiting.current(granted(2))).startswith("granted")
+    assert stage.server.counts == {COMPONENT: 1, AUTHORIZER: 2}
+    assert sum(slept) < 2.1
 
 
 async def test_a_used_up_quota_of_platform_tokens_is_not_tried_until_the_old_one_ends(

@@ -18,6 +18,7 @@ from issuing import (
     LIST,
     OWN,
     PLATFORM,
+    PUSHES,
     STABLE,
     Issuer,
     Scene,
@@ -283,6 +284,35 @@ async def test_an_accepted_call_resets_the_count(stage: Scene) -> None:
     assert token == "own6"
 
 
+async def test_tokens_that_another_system_keeps_replacing_are_not_fetched_for_ever(
+    stage: Scene,
+) -> None:
+    """Each works for a call or two, so that no three in a row are rejected."""
+    tokens, other = stage.tokens(), stage.tokens(vault=stage.another())
+    token = await tokens.current(OWN)
+    for _ in range(10):
+        stage.clock.now += 60
+        token = await tokens.rejected(OWN, token)
+        tokens.accepted(OWN)
+    for one in (tokens, other):
+        met = await refusal(one.rejected(OWN, await one.current(OWN)))
+        assert (met.code, met.decision) == ("contended", Decision.PARK_ACCOUNT)
+        assert "another system" in met.todo
+    assert stage.server.counts == {STABLE: 11}
+    stage.clock.now += 3600
+    assert await other.current(OWN) == "own12"
+
+
+async def test_tokens_that_live_briefly_are_fetched_as_often_as_they_end(
+    stage: Scene,
+) -> None:
+    stage.issuer.lifetime = 60
+    tokens = stage.tokens()
+    for number in range(1, 31):
+        assert await tokens.current(OWN) == f"own{number}"
+        stage.clock.now += 60
+
+
 async def test_a_rejection_noted_without_fetching_makes_the_next_call_fetch(
     stage: Scene,
 ) -> None:
@@ -401,14 +431,15 @@ def _unusable() -> str:
 
 
 @pytest.mark.parametrize("ticket", [lambda: " \n", _missing, _unusable])
-async def test_no_ticket_stops_everything_without_a_call(
+async def test_without_a_ticket_pushes_are_asked_for_and_everything_stops(
     stage: Scene, ticket: Callable[[], str]
 ) -> None:
-    platform = Platform(appid=PLATFORM, secret=Secret("s"), ticket=ticket)
+    secret = Secret("canary-platform-secret")
+    platform = Platform(appid=PLATFORM, secret=secret, ticket=ticket)
     met = await refusal(stage.tokens(platform).current(GRANTED))
     assert (met.decision, met.code) == (Decision.STOP_EVERYTHING, "no_ticket")
     assert "put-ticket" in met.todo
-    assert stage.server.counts == {}
+    assert stage.server.counts == {PUSHES: 1}
 
 
 @pytest.mark.parametrize("code", [40001, 40125, 61011])
@@ -478,6 +509,20 @@ async def test_platform_tokens_that_are_always_rejected_stop_everything(
     met = await refusal(tokens.current(GRANTED))
     assert (met.decision, met.code) == (Decision.STOP_EVERYTHING, "rejected")
     assert stage.server.counts == {COMPONENT: 3, AUTHORIZER: 3}
+
+
+async def test_a_platform_token_that_another_system_keeps_replacing_stops_everything(
+    stage: Scene,
+) -> None:
+    tokens = stage.tokens()
+    token = await tokens.current(GRANTED)
+    for _ in range(10):
+        stage.clock.now += 60
+        stage.issuer.component_tokens.append("another system's")
+        token = await tokens.rejected(GRANTED, token)
+        tokens.accepted(GRANTED)
+    met = await refusal(tokens.rejected(GRANTED, token))
+    assert met.code == "contended"
 
 
 async def test_a_changed_refresh_token_is_stored_and_used_next(stage: Scene) -> None:

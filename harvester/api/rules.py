@@ -17,10 +17,11 @@ _OWNER = "ask the account's owner"
 _AUTHORISE = "have the account's owner authorise the platform again"
 _GRANT = "have the account's owner grant the permission set and authorise again"
 _CONTENDED = "look for another system that fetches tokens of this account"
+_SAME_PLATFORM = "look for another system that uses the same platform"
 _WHITELIST = "add {address} to the platform's IP whitelist"
 _CONFIRM = "have the account's admin confirm calls from {address}"
 _PLATFORM = "check appid and secret of [platform]"
-_TICKET = "wait for the next ticket, or put one in by `harvester vault put-ticket`"
+_TICKET = "see that `harvester serve` runs and WeChat reaches it, or put a ticket in by `harvester vault put-ticket`"
 
 RULES: dict[str, Row] = {
     "-1": ("retry", "request", "WeChat is busy", _LATER),
@@ -203,7 +204,19 @@ RULES: dict[str, Row] = {
         "the token that was rejected is still handed out",
         _CONTENDED,
     ),
+    "contended": (
+        "park_account",
+        "account",
+        "its tokens were replaced too often within an hour",
+        _CONTENDED,
+    ),
     "overtaken": ("retry", "account", "another process refreshes the token", _LATER),
+    "old_ticket": (
+        "stop_everything",
+        "platform",
+        "the last ticket is older than 12 hours",
+        _TICKET,
+    ),
     "no_ticket": ("stop_everything", "platform", "no ticket is known", _TICKET),
     "no_refresh_token": (
         "fail",
@@ -295,7 +308,13 @@ TOKEN_RULES: dict[str, dict[str, Row]] = {
             "stop_everything",
             "platform",
             "three fresh tokens of the platform in a row were rejected",
-            "look for another system that uses the same platform",
+            _SAME_PLATFORM,
+        ),
+        "contended": (
+            "stop_everything",
+            "platform",
+            "the platform's token was replaced too often within an hour",
+            _SAME_PLATFORM,
         ),
     },
     "token_url": {},

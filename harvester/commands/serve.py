@@ -138,4 +138,5 @@ def _calls(
         ticket=(lambda: read().reveal()) if read else (lambda: ""),
     )
     tokens = Tokens(wire, vault, platform)
-    return Calls(wire, given.appid, tokens.component.enquiries.asked)
+    component = tokens.component
+    return Calls(wire, given.appid, component.enquiries.asked, component.ask_for_pushes)

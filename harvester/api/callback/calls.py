@@ -1,24 +1,29 @@
-"""The platform's two calls that an authorisation needs.
+"""The platform's calls that a receiver of pushes needs.
 
-Each is one request under the platform's token (`asked` brings it, and another one where
-it is rejected). Nothing else is tried twice: whoever asks decides when to ask again.
+Each is one request, an authorisation's two under the platform's token (`asked` brings
+it, and another one where it is rejected). Nothing else is tried twice: whoever asks
+decides when to ask again.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harvester.api.callback.contract import Grant
 from harvester.api.tokens.enquiries import Asked, facts_of
-from harvester.api.tokens.mint import Ask, answered, quoted, refused
+from harvester.api.tokens.mint import (
+    MARGIN_SECONDS,
+    Ask,
+    answered,
+    quoted,
+    refused,
+)
 from harvester.api.wire import Wire
 
 _COMPONENT = "/cgi-bin/component"
 _RULES = "api_authorizer_token"
 """Whose rules read the answers: the call with the same token."""
-
-_MARGIN_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,9 @@ class Calls:
     wire: Wire
     platform: str
     asked: Asked
+    ask_for_pushes: Callable[[], Coroutine[Any, Any, None]]
+    """Where no ticket has come for an hour."""
+
     clock: Callable[[], float] = time.time
 
     async def query_auth(self, code: str) -> Grant:
@@ -68,7 +76,7 @@ def _grant(ask: Ask, document: Mapping[str, Any], started: float) -> Grant:
         token=_text(found, "authorizer_access_token"),
         refresh_token=_text(found, "authorizer_refresh_token"),
         learned_at=started,
-        expires_at=started + lifetime - min(_MARGIN_SECONDS, lifetime / 10),
+        expires_at=started + lifetime - min(MARGIN_SECONDS, lifetime / 10),
     )
 
 

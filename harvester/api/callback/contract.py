@@ -147,3 +147,6 @@ class Authority(Protocol):
 
     async def pre_auth_code(self) -> str:
         """`api_create_preauthcode`: opens WeChat's page once."""
+
+    async def ask_for_pushes(self) -> None:
+        """`api_start_push_ticket`, where no ticket has come for an hour."""

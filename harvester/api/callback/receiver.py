@@ -77,6 +77,8 @@ class Pace:
 
     sweep: float = SWEEP_SECONDS
     look: float = LOOK_SECONDS
+    ask: float = 60.0
+    """Between two looks whether WeChat has to be asked for tickets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,8 @@ class Receiver:
                 self._working = True
                 tasks.start_soon(self._keep_all)
                 tasks.start_soon(self.watch.keep_looking)
+                if self.authority is not None:
+                    tasks.start_soon(self._ask_for_pushes, self.authority)
                 if self.codes is not None:
                     tasks.start_soon(self.codes.work)
         finally:
@@ -208,6 +212,12 @@ class Receiver:
         """Waits until what was taken is stored, a few seconds at most."""
         with move_on_after(DRAIN_SECONDS):
             await self._waiting.join()
+
+    async def _ask_for_pushes(self, authority: Authority) -> None:
+        """WeChat stops its pushes at times; then, and at first, they are asked for."""
+        while True:
+            await alone("ask_for_pushes", authority.ask_for_pushes())
+            await asyncio.sleep(self.pace.ask)
 
     async def _keep_all(self) -> None:
         while True:

@@ -28,7 +28,7 @@ from harvester.api.wire import Unreachable, Wire
 from harvester.decoding import Unreadable, decode
 
 _COMPONENT = "/cgi-bin/component"
-_MARGIN_SECONDS = 300.0
+MARGIN_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _minted(
     return Minted(
         token=token,
         learned_at=started,
-        expires_at=started + lifetime - min(_MARGIN_SECONDS, lifetime / 10),
+        expires_at=started + lifetime - min(MARGIN_SECONDS, lifetime / 10),
         refresh_token=refresh_token if isinstance(refresh_token, str) else "",
     )
 

@@ -28,6 +28,12 @@ PATIENCE_SECONDS = 60.0
 LEASE_SECONDS = 20.0
 """Longer than a token call may take; so long a dead process holds the others up."""
 
+RENEWAL_SECONDS = 2.0
+"""So long at most somebody else's renewal is waited for while the old token is good."""
+
+MOST_EARLY = 10
+"""So many tokens an hour may be replaced early: more, and another system does so too."""
+
 POLL_SECONDS = 0.05
 
 Fits = Callable[[Stored], bool]
@@ -46,18 +52,22 @@ class Shared:
     vault: Vault
     sleep: Callable[[float], Awaitable[None]]
 
-    async def obtain(
-        self, name: str, fits: Fits, refresh: Refresh, attempts: int = ATTEMPTS
-    ) -> Stored:
+    async def obtain(self, name: str, fits: Fits, refresh: Refresh) -> Stored:
         """The row once it fits, refreshed where it does not. Raises Refused."""
         stored = await self.vault.read(name)
         if fits(stored):
             return stored
-        retrying = patiently(self.sleep, attempts)
-        return await retrying(self._refreshed, name, fits, refresh)
+        retrying = patiently(self.sleep)
+        return await retrying(self._refreshed, name, fits, refresh, 2 * LEASE_SECONDS)
 
-    async def _refreshed(self, name: str, fits: Fits, refresh: Refresh) -> Stored:
-        leased = await self._leased(name, fits)
+    async def renew(self, name: str, fits: Fits, refresh: Refresh) -> Stored:
+        """The same while the old token is good: one try, and hardly a wait."""
+        return await self._refreshed(name, fits, refresh, RENEWAL_SECONDS)
+
+    async def _refreshed(
+        self, name: str, fits: Fits, refresh: Refresh, patience: float
+    ) -> Stored:
+        leased = await self._leased(name, fits, patience)
         if fits(leased):
             await self.vault.release(name)
             return leased
@@ -70,17 +80,19 @@ class Shared:
                 raise Refused(refused_by_us("overtaken"))
             return stored
 
-        log.debug("token_refresh", account=name)
         try:
+            if leased.early >= MOST_EARLY:
+                raise Refused(refused_by_us("contended", _rules(name)))
+            log.debug("token_refresh", account=name)
             return await refresh(leased, keep)
         except BaseException:
             with CancelScope(shield=True):
                 await self.vault.release(name)
             raise
 
-    async def _leased(self, name: str, fits: Fits) -> Stored:
+    async def _leased(self, name: str, fits: Fits, patience: float) -> Stored:
         """The row with our lease on it, or one that another has made fit."""
-        for _ in range(int(2 * LEASE_SECONDS / POLL_SECONDS)):
+        for _ in range(int(patience / POLL_SECONDS)):
             leased = await self.vault.lease(name, LEASE_SECONDS)
             if leased is not None:
                 return leased
@@ -91,13 +103,16 @@ class Shared:
         raise Refused(refused_by_us("overtaken"))
 
 
-def patiently(
-    sleep: Callable[[float], Awaitable[None]], attempts: int = ATTEMPTS
-) -> AsyncRetrying:
+def _rules(name: str) -> str:
+    """Whose rules say what a contended token means."""
+    return "api_authorizer_token" if name.startswith("platform:") else "stable_token"
+
+
+def patiently(sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """Repeats a token call that met trouble on its way: bounded, with full jitter."""
     return AsyncRetrying(
         retry=retry_if_exception(_worth_retrying),
-        stop=stop_after_attempt(attempts) | stop_before_delay(PATIENCE_SECONDS),
+        stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(PATIENCE_SECONDS),
         wait=wait_random_exponential(multiplier=0.5, max=10),
         sleep=sleep,
         reraise=True,

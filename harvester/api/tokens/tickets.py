@@ -9,9 +9,14 @@ from anyio import to_thread
 from harvester.api.codes import Refused, refused_by_us
 from harvester.api.tokens.enquiries import start_pushes
 from harvester.api.tokens.platform import Platform
+from harvester.api.vault.records import Ticket
 from harvester.api.vault.vault import Vault
 from harvester.api.wire import Wire
 from harvester.errors import HarvesterError
+
+LIFE_SECONDS = 12 * 3600.0
+SLACK_SECONDS = 600.0
+"""What the clocks of WeChat and of the receiving machine may differ."""
 
 OLD_SECONDS = 3600.0
 """Pushes come every ten minutes, give or take; after an hour they are asked for."""
@@ -32,12 +37,23 @@ class Tickets:
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
 
-    async def current(self) -> str:
-        """The newest ticket. Raises Refused where none is known."""
-        ticket = await self._known()
-        if not ticket:
+    async def newest(self) -> Ticket:
+        """The newest ticket; a configured one may be of any age, and counts as new."""
+        try:
+            configured = (await to_thread.run_sync(self.platform.ticket)).strip()
+        except (OSError, HarvesterError):
+            configured = ""
+        if configured:
+            return Ticket(value=configured, created_at=self.clock())
+        return await self.vault.ticket(self.platform.appid)
+
+    def check(self, ticket: Ticket) -> None:
+        """Raises Refused where it is none, or cannot be good any more."""
+        age = self.clock() - ticket.created_at
+        if not ticket.value:
             raise Refused(refused_by_us("no_ticket", "api_component_token"))
-        return ticket
+        if age > LIFE_SECONDS + SLACK_SECONDS:
+            raise Refused(refused_by_us("old_ticket", "api_component_token"))
 
     async def newer(self, refused: str, *, wait: bool) -> bool:
         """Whether another ticket than the refused one is there.
@@ -45,25 +61,21 @@ class Tickets:
         When the last is older than an hour, WeChat is asked for pushes, once an hour
         of all processes; then one that comes is waited for, if that is wished.
         """
-        if await self._known() != refused:
+        if (await self.newest()).value != refused:
             return True
-        if not await self._pushes_asked_for() or not wait:
+        if not await self.asked_for() or not wait:
             return False
         for _ in range(int(WAIT_SECONDS / POLL_SECONDS)):
             await self.sleep(POLL_SECONDS)
-            if await self._known() != refused:
+            if (await self.newest()).value != refused:
                 return True
         return False
 
-    async def _known(self) -> str:
-        try:
-            ticket = await to_thread.run_sync(self.platform.ticket)
-        except (OSError, HarvesterError):
-            ticket = ""
-        return ticket.strip() or (await self.vault.ticket(self.platform.appid)).value
+    async def asked_for(self) -> bool:
+        """Asks WeChat to push where the last ticket of the vault is older than an hour.
 
-    async def _pushes_asked_for(self) -> bool:
-        """Just now, by this process or another. A configured ticket's age is unknown."""
+        Whether that was done just now, by this process or another.
+        """
         platform = self.platform
         age = self.clock() - await self.vault.ticket_created_at(platform.appid)
         if age < OLD_SECONDS or platform.secret is None:
@@ -76,5 +88,5 @@ class Tickets:
         except Refused as refused:
             log.warning("asking for pushes failed", code=refused.refusal.code)
             return False
-        log.info("pushes were asked for: the last ticket is older than an hour")
+        log.info("pushes were asked for: no ticket has come for an hour")
         return True

@@ -6,7 +6,9 @@
    after all, it is turned away.
 3. Nothing empty overwrites anything. The last refresh tokens are kept, those of
    results that came too late included.
-4. A fact gives way to one learned at the same moment or later, never to an older one.
+4. Tokens that others keep replacing are counted, so that two systems that fetch tokens
+   of one account do not do so for ever.
+5. A fact gives way to one learned at the same moment or later, never to an older one.
 """
 
 from collections.abc import Mapping
@@ -17,14 +19,18 @@ from typing import Any
 from harvester.api.vault.records import Facts, Minted, Profile, Stored
 from harvester.api.vault.sealing import Seals
 
-KEPT_REFRESH_TOKENS = 5
+KEPT_REFRESH_TOKENS = 3
+"""Each costs a call when the account is gone."""
+
+EARLY_SECONDS = 3600.0
 LONGEST_LEASE = 600.0
 """A lease that ends later than this from now was made by a clock that was put back."""
 
 AUTHORISED = "authorised"
 
 _FACTS = tuple(one.name for one in fields(Facts))
-_PLAIN = ("learned_at", "expires_at", "generation", "seed", "holder", "until", "facts")
+_LISTS = ("facts", "early")
+_PLAIN = ("learned_at", "expires_at", "generation", "seed", "holder", "until", *_LISTS)
 _SECRET = ("token", "refresh_token")
 
 
@@ -43,6 +49,9 @@ class Credential:
     seed: str = ""
     """The hash of the configured refresh token that was taken over."""
 
+    early: tuple[float, ...] = ()
+    """When, within an hour, a token was replaced in the first half of its life."""
+
     holder: str = ""
     until: float = 0.0
     facts: Mapping[str, tuple[Any, float]] = field(default_factory=dict)
@@ -60,6 +69,7 @@ def stored(known: Credential) -> Stored:
         expires_at=known.expires_at,
         generation=known.generation,
         refresh_token=known.refresh_token,
+        early=len(known.early),
     )
 
 
@@ -87,8 +97,13 @@ def leased(
     ours = known.holder in ("", holder)
     if not ours and now < known.until <= now + LONGEST_LEASE:
         return None
-    generation = known.generation + (0 if ours else 1)
-    return replace(known, holder=holder, until=now + seconds, generation=generation)
+    return replace(
+        known,
+        holder=holder,
+        until=now + seconds,
+        generation=known.generation + (0 if ours else 1),
+        early=_lately(known.early, now),
+    )
 
 
 def released(known: Credential, holder: str) -> Credential:
@@ -113,7 +128,23 @@ def minted(known: Credential, generation: int, new: Minted) -> Credential:
         expires_at=new.expires_at,
         refresh_token=new.refresh_token or known.refresh_token,
         generation=known.generation + 1,
+        early=_with_early(known, new.learned_at),
     )
+
+
+def half_life(stored: Stored | Credential) -> float:
+    """The epoch second at which half of the token's usable life is over."""
+    return stored.learned_at + (stored.expires_at - stored.learned_at) / 2
+
+
+def _with_early(known: Credential, now: float) -> tuple[float, ...]:
+    """Adds this moment where the known token is replaced in the first half of its life."""
+    again = known.token != "" and now < half_life(known)
+    return (*_lately(known.early, now), *([now] if again else []))
+
+
+def _lately(moments: tuple[float, ...], now: float) -> tuple[float, ...]:
+    return tuple(one for one in moments if now - EARLY_SECONDS < one <= now)
 
 
 def with_refresh_token(known: Credential, refresh_token: str) -> Credential:
@@ -155,7 +186,8 @@ def granted(
     refreshable = with_refresh_token(authorised, new.refresh_token)
     if not new.token:
         return refreshable
-    return minted(refreshable, refreshable.generation, replace(new, refresh_token=""))
+    taken = minted(refreshable, refreshable.generation, replace(new, refresh_token=""))
+    return replace(taken, early=())
 
 
 def with_standing(known: Credential, authorised: bool, at: float) -> Credential:
@@ -227,7 +259,7 @@ def document(known: Credential, seals: Seals) -> dict[str, Any]:
 def credential(found: Mapping[str, Any], seals: Seals) -> Credential:
     """The credential in a document. Raises AuthorisationError when no key opens it."""
     plain: dict[str, Any] = {
-        name: found[name] for name in _PLAIN if name in found and name != "facts"
+        name: found[name] for name in _PLAIN if name in found and name not in _LISTS
     }
     secret: dict[str, Any] = {
         name: seals.unseal(found[name]) for name in _SECRET if name in found
@@ -236,6 +268,7 @@ def credential(found: Mapping[str, Any], seals: Seals) -> Credential:
         **plain,
         **secret,
         previous=tuple(map(seals.unseal, found.get("previous", ()))),
+        early=tuple(found.get("early", ())),
         facts=_facts(found),
     )
 

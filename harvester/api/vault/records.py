@@ -13,6 +13,9 @@ class Stored:
     expires_at: float = 0.0
     generation: int = 0
     refresh_token: str = ""
+    early: int = 0
+    """How often within the last hour a token had to be replaced in the first half of its
+    life, by whatever process."""
 
     def __repr__(self) -> str:
         return f"Stored(generation={self.generation}, expires_at={self.expires_at})"
