@@ -166,13 +166,14 @@ async def _answered(
     sandbox: Sandbox, request: web.Request, place: Place, answer: Callable[[], Document]
 ) -> web.StreamResponse:
     """The answer, or what the first fault that can strike makes of it."""
-    status = 200
-    try:
-        document, outcome = answer(), "ok"
-    except Refusal as refusal:
-        document, outcome = refusal.document(), str(refusal.code)
-        status = refusal.status
-    candidates = [] if outcome in _NOBODY else sandbox.faults.candidates(place)
+    candidates = sandbox.faults.candidates(place) if _known(sandbox, request) else []
+    status, document, outcome = 200, _NOT_DONE, ""
+    if not candidates or candidates[0].fault.code is None:
+        try:
+            document, outcome = answer(), "ok"
+        except Refusal as refusal:
+            document, outcome = refusal.document(), str(refusal.code)
+            status = refusal.status
     for armed in candidates:
         scene = _scene(sandbox, request)
         reply = struck(armed, document, scene)
@@ -186,8 +187,20 @@ async def _answered(
     return await plainly(request, Reply(encode(document), status))
 
 
-_NOBODY = {"40001", "40014", "41001", "42001"}
-"""Refusals of a token: nobody knows whose call it was, so no fault is meant for it."""
+_NOT_DONE: Document = {}
+"""What a refusal stands in place of: a call that is refused has no consequences."""
+
+
+def _known(sandbox: Sandbox, request: web.Request) -> bool:
+    """Whether somebody's call can be told: no fault is meant for a token that is refused."""
+    value = _token(request)
+    if not value:
+        return not request.path.startswith("/datacube/")
+    try:
+        sandbox.platform.tokens.check(value)
+    except Refusal:
+        return False
+    return True
 
 
 def _scene(sandbox: Sandbox, request: web.Request) -> Scene:
