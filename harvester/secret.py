@@ -18,11 +18,12 @@ SHORTEST_MASKED = 4
 WAYS = 'a string, { env = "NAME" } or { file = "path" }'
 
 _IN_QUERY = re.compile(
-    r"""((?:access_token|refresh_token|secret|verify_?ticket)(?:=|["']\s*[:=]\s*["']))"""
-    r"""[^&\s"'<>,;)}]+""",
+    r"""((?:access_token|refresh_token|secret|verify_?ticket|auth_?code|authorization_?code)"""
+    r"""(?:=|["']\s*[:=]\s*["']|>(?:<!\[CDATA\[)?))"""
+    r"""[^&\s"'<>,;)}\]]+""",
     re.IGNORECASE,
 )
-"""`access_token=…` in an address, `"access_token": "…"` in JSON."""
+"""`access_token=…` in an address, `"access_token": "…"` in JSON, `<…Ticket>…` in XML."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ def test_a_secret_shows_nothing() -> None:
         ("{'authorizer_refresh_token': 'xyz'}", "{'authorizer_refresh_token': '***'}"),
         ("ComponentVerifyTicket=ticket@@@xyz", "ComponentVerifyTicket=***"),
         ("component_verify_ticket=ticket@@@xyz", "component_verify_ticket=***"),
+        ("/authorized?auth_code=queryauthcode@@@xyz&expires_in=600", "/authorized?auth_code=***&expires_in=600"),
+        ('{"authorization_code":"xyz"}', '{"authorization_code":"***"}'),
+        ("<ComponentVerifyTicket><![CDATA[ticket@@@xyz]]></ComponentVerifyTicket>", "<ComponentVerifyTicket><![CDATA[***]]></ComponentVerifyTicket>"),
+        ("<AuthorizationCode>xyz</AuthorizationCode>", "<AuthorizationCode>***</AuthorizationCode>"),
         ("accounts[0].secret: expected text", "accounts[0].secret: expected text"),
     ],
 )  # fmt: skip

@@ -1,14 +1,27 @@
-"""No secret is seen: in what a faulty run prints and logs, in its reports, in its lake."""
+"""No secret is seen: not in what a faulty installation prints, logs, reports and keeps.
+
+All processes run at once, each with everything that can go wrong for it, at the most
+talkative level. Then everything they left is searched: what they printed, the lake, the
+reports, metrics, the encrypted vault and its backup, and the list of processes.
+"""
 
 import base64
 import gzip
 import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow.parquet as pq
-import pytest
 from rehearsal import AS_OF, Project, sandboxed
 from vaults import KEY
 
@@ -40,10 +53,20 @@ FAULTS = (
     f"unknown-code@{GUEST[0]}/getusersummary",
     f"no-list@{GUEST[0]}/getusercumulate",
     f"http-500@{GUEST[1]}",
-    f"wrong-secret@{PLATFORM}*1",
+)
+
+PUSH_FAULTS = (
+    "push-forged*1",
+    "push-twice*1",
+    "push-old*1",
+    "push-dtd*1",
+    "push-other-key*1",
+    "push-incomplete*1",
+    "bad-code*1",
 )
 
 HOPELESS = (
+    f"wrong-secret@{OWN[1]}",
     "bad-ticket",
     "bad-own-ip",
     "http-502@*/token_server",
@@ -80,22 +103,22 @@ def project(folder: Path, url: str) -> Project:
 
 def marks(box: Sandbox) -> Iterator[str]:
     """What gives a secret away, in every spelling: its first characters that are its own."""
-    tokens = list(box.platform.tokens._issued)
-    refresh = [box.platform.accounts.refresh_token(one) for one in appids(1, 6)]
-    for secret in (*tokens, *refresh, *SECRETS.values()):
+    platform = box.platform
+    handed_out = (platform.tickets, platform.codes, platform.pre_auth_codes)
+    tokens = list(platform.tokens._issued)
+    codes = [value for vouchers in handed_out for value in vouchers._issued]
+    refresh = [platform.accounts.refresh_token(one) for one in appids(1, 6)]
+    for secret in (*tokens, *codes, *refresh, *SECRETS.values()):
         own = secret.rpartition("@@@")[2].removeprefix("Bearer ")
         encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
         yield from (own[:14], quote(own, safe="")[:14], encoded[:20])
 
 
 def texts(folder: Path) -> Iterator[tuple[str, str]]:
-    """Everything in the project but the vault, unpacked."""
+    """Everything in the project, unpacked; of the vault what its file holds."""
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.name in ("accounts.toml", "ticket.txt"):
-            continue
-        if path.name.startswith("vault.db"):
-            continue
-        yield path.name, unpacked(path)
+        if path.is_file() and path.name not in ("accounts.toml", "ticket.txt"):
+            yield path.name, unpacked(path)
 
 
 def unpacked(path: Path) -> str:
@@ -118,52 +141,163 @@ def seen(box: Sandbox, places: list[tuple[str, str]]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("log", ["text", "json"])
-def test_a_faulty_run_shows_no_secret(tmp_path: Path, log: str) -> None:
-    settings = Settings(
-        accounts=6, faults=FAULTS, token_seconds=600, rotate_refresh_tokens=True
+LOUD = ("--debug", "--log-level", "debug")
+RUN = ("run", "--json", "--as-of", AS_OF, "--since", "2026-01-12")
+SEVERAL = """
+import sys
+from harvester import cli
+for words in sys.argv[1:]:
+    try:
+        cli.main([*LOUD, *words.split()])
+    except SystemExit as ended:
+        print(words, ended.code)
+""".replace("LOUD", repr(LOUD))
+BUGGY = """
+import sys
+from harvester import cli
+from harvester.api.wire import Wire
+
+async def data(self, method, path, body=None):
+    raise KeyError(path)  # a bug, and the address in its message
+
+Wire.data = data
+cli.main(sys.argv[1:])
+"""
+
+
+def started(made: Project, *arguments: str) -> "subprocess.Popen[str]":
+    """A process of the project that goes on beside us."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=made.folder,
+        env={"PATH": "/usr/bin:/bin", **made.environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    with sandboxed(settings) as box:
-        made = project(tmp_path, box.url)
-        loud = ("--debug", "--log-level", "debug", "--log-format", log)
-        until = ("--as-of", AS_OF, "--since", "2026-01-12")
-        said = [
-            made.harvester(*loud, *command, check=None)
-            for command in (
-                ("config",),
-                ("check", "--all"),
-                ("run", "--json", *until),
-                ("status", "--json", *until),
-                ("accounts", "list"),
-            )
+
+
+def harvester(made: Project, *arguments: str) -> "subprocess.Popen[str]":
+    return started(made, "-m", "harvester", *arguments)
+
+
+@contextmanager
+def serving(made: Project, box: Sandbox) -> Iterator[tuple[str, str, list[str]]]:
+    """`serve` with a sandbox that pushes to it: its addresses, and what it printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ("serve", "--port", str(port), "--metrics-port", "0")
+    said: list[str] = []
+    with harvester(made, *LOUD, "--log-format", "json", *options) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        for line in lines:
+            said.append(line)
+            if line.startswith("Health: "):
+                break
+        url = f"http://127.0.0.1:{port}"
+        box.change(callback_url=f"{url}/wechat/events")
+        command = Path(f"/proc/{process.pid}/cmdline")
+        if command.exists():
+            said.append(command.read_text())
+        try:
+            yield url, line.split()[1].removesuffix("/healthz,"), said
+        finally:
+            box.change(callback_url="")
+            process.send_signal(signal.SIGTERM)
+            said += process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+def fetched(url: str, told: Any = None) -> str:
+    """What is answered, whatever the status."""
+    body = None if told is None else json.dumps(told).encode()
+    try:
+        with urllib.request.urlopen(url, body, timeout=30) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as refused:
+        return refused.read().decode()
+
+
+def pushed_badly(box: Sandbox, url: str, health: str) -> Iterator[str]:
+    """Everything that may come to `serve`, and what it answers."""
+    for fault in PUSH_FAULTS:
+        box.faults.add(fault)
+    for kind in (
+        *("component_verify_ticket",) * 7,
+        "authorized",
+        "unauthorized",
+        "new",
+    ):
+        yield fetched(f"{box.url}/sandbox/push", {"kind": kind, "appid": GRANTED[0]})
+    for appid in ("wx00000000000000aa", "wx00000000000000bb"):
+        code = box.scan(appid)
+        yield fetched(f"{url}/authorized?auth_code={quote(code)}&expires_in=600")
+    yield fetched(f"{url}/authorize")
+    yield fetched(f"{health}/healthz")
+    yield fetched(f"{health}/metrics")
+
+
+def test_a_faulty_installation_shows_no_secret(tmp_path: Path) -> None:
+    settings = Settings(
+        accounts=6,
+        faults=FAULTS,
+        token_seconds=600,
+        rotate_refresh_tokens=True,
+        callback_token=SECRETS["CALLBACK"],
+        aes_key=SECRETS["AES"],
+    )
+    folders = [tmp_path / name for name in ("faulty", "buggy", "hopeless")]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        sandboxed(settings) as box,
+        sandboxed(Settings(accounts=6)) as healthy,
+        sandboxed(Settings(accounts=6, faults=HOPELESS)) as hopeless,
+    ):
+        boxes = (box, healthy, hopeless)
+        faulty, buggy, stopped = (
+            project(folder, one.url) for folder, one in zip(folders, boxes, strict=True)
+        )
+        running = [
+            harvester(faulty, *LOUD, "--log-format", "json", *RUN),
+            started(buggy, "-c", BUGGY, *LOUD, *RUN),
+            harvester(stopped, *LOUD, *RUN),
         ]
+        with serving(faulty, box) as (url, health, said):
+            answers = list(pushed_badly(box, url, health))
+            printed = [process.communicate(timeout=100) for process in running]
+        several = (
+            "config",
+            "check --all",
+            f"status --json --as-of {AS_OF}",
+            "accounts list",
+            "vault verify",
+            "vault backup backup.db",
+        )
+        rest = started(faulty, "-c", SEVERAL, *several).communicate(timeout=100)
         struck = box.faults.fired()
-        places = [(f"stdout {n}", one.stdout) for n, one in enumerate(said)]
-        places += [(f"stderr {n}", one.stderr) for n, one in enumerate(said)]
-        places += texts(tmp_path)
-        assert seen(box, places) == []
-    report = json.loads(said[2].stdout)
-    assert report["failures"]  # the run met the faults
-    assert len([text for text in struck if struck[text]]) >= len(FAULTS) - 2
-    assert any("token_refresh" in one.stderr for one in said)  # debug is really on
-
-
-def test_a_run_that_is_stopped_shows_no_secret(tmp_path: Path) -> None:
-    with sandboxed(Settings(accounts=6, faults=HOPELESS)) as box:
-        made = project(tmp_path, box.url)
-        loud = ("--debug", "--log-level", "debug")
-        said = [
-            made.harvester(*loud, "run", "--json", "--as-of", AS_OF, check=4),
-            made.harvester(*loud, "check", check=None),
+        places = [
+            (f"said {n}", text) for n, text in enumerate((*said, *answers, *rest))
         ]
-        places = [(f"stdout {n}", one.stdout) for n, one in enumerate(said)]
-        places += [(f"stderr {n}", one.stderr) for n, one in enumerate(said)]
-        places += texts(tmp_path)
-        assert seen(box, places) == []
+        places += [(f"run {n}", "".join(both)) for n, both in enumerate(printed)]
+        places += [place for folder in folders for place in texts(folder)]
+        found = [mark for one in boxes for mark in seen(one, places)]
+    assert found == []
+    assert [process.returncode for process in running] == [3, 1, 4]
+    assert json.loads(printed[0][0])["failures"]  # the run met the faults
+    assert "KeyError" in printed[1][1]  # the traceback is there
+    assert "token_refresh" in printed[0][1]  # debug is really on
+    assert {"backup.db", "vault.db"} <= {name for name, _ in places}
+    refused = re.findall(r"refused: (\w+)", "".join(answers))
+    assert set(refused) >= {"signature", "replay", "old", "content", "decryption"}
+    assert [fault for fault in struck if not struck[fault]] == []
 
 
-def test_the_search_itself_finds_what_is_there(tmp_path: Path) -> None:
+def test_the_search_itself_finds_what_is_there() -> None:
     with sandboxed(Settings(accounts=6)) as box:
         shown = quote(SECRETS["TICKET"], safe="")
         assert seen(box, [("somewhere", f"?ticket={shown}")])
         assert seen(box, [("somewhere", SECRETS["REFRESH"][10:40])])
+        assert seen(box, [("somewhere", box.scan(OWN[0]))])

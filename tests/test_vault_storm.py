@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,52 +93,53 @@ async def test_tokens_that_expire_at_once_in_several_processes_are_refreshed_onc
 
 DYING = """
 import asyncio, os, signal, sys
-from pathlib import Path
 from harvester.accounts import Account
-from harvester.api.vault.sqlite import SqliteStore
+from harvester.api.tokens import shared
 from harvester.api.tokens.platform import Platform
 from harvester.api.tokens.tokens import Tokens
-from harvester.api.vault.vault import Vault
+from harvester.api.vault.vault import Vault, opened
 from harvester.api.wire import Wire
 from harvester.secret import Secret
 
-class Dying(Vault):
-    async def store(self, name, generation, minted):
-        if not name.startswith("platform:"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return await super().store(name, generation, minted)
+shared.LEASE_SECONDS = 0.3
+store = Vault.store
 
-async def main(url, path, appid):
+async def dying(self, name, generation, minted):
+    if not name.startswith("platform:"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await store(self, name, generation, minted)
+
+Vault.store = dying
+
+async def main(url, vault_url, appid):
     platform = Platform(appid="wxffffffffffffffff", secret=Secret("s"), ticket=lambda: "t")
-    async with Dying(SqliteStore(Path(path))) as vault, Wire((url,)) as wire:
+    async with opened(vault_url) as vault, Wire((url,)) as wire:
         await Tokens(wire, vault, platform).current(Account(appid=appid))
 
 asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.parametrize("store", STORES)
 async def test_a_kill_between_refreshed_and_stored_loses_nothing(
-    tmp_path: Path,
+    store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """The refresh token that WeChat has replaced is found again in the platform's list."""
+    vault_url = url_of(store, request, tmp_path)
     name = appids(1, 1)[0]
-    path = tmp_path / "vault.db"
-    later = lambda: time.time() + 30  # noqa: E731 - the dead process's lease has run out
     async with running(Settings(accounts=3, rotate_refresh_tokens=True)) as box:
         first = box.platform.accounts.refresh_token(name)
         box.require(name, refresh_token=first)
-        async with opened(f"sqlite:///{path}") as vault:
+        async with opened(vault_url) as vault:
             await vault.put_refresh_token(name, first)
         dying = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", DYING, box.url, str(path), name
+            sys.executable, "-c", DYING, box.url, vault_url, name
         )
         assert await dying.wait() == -9
         assert box.platform.accounts.refresh_token(name) != first
-        async with opened(f"sqlite:///{path}", clock=later) as vault:
+        async with opened(vault_url) as vault, Wire((box.url,)) as wire:
             assert (await vault.read(name)).refresh_token == first
-            async with Wire((box.url,)) as wire:
-                tokens = Tokens(wire, vault, platform(), clock=later)
-                token = await tokens.current(Account(appid=name))
+            token = await Tokens(wire, vault, platform()).current(Account(appid=name))
             stored = await vault.read(name)
         assert stored.token == token
         assert stored.refresh_token == box.platform.accounts.refresh_token(name)
