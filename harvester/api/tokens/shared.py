@@ -34,7 +34,8 @@ RENEWAL_SECONDS = 2.0
 MOST_EARLY = 10
 """So many tokens an hour may be replaced early: more, and another system does so too."""
 
-POLL_SECONDS = 0.05
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.4
+"""Between two looks at a token that another process refreshes."""
 
 Fits = Callable[[Stored], bool]
 Keep = Callable[[Callable[[], Awaitable[Minted]]], Awaitable[Stored]]
@@ -92,14 +93,16 @@ class Shared:
 
     async def _leased(self, name: str, fits: Fits, patience: float) -> Stored:
         """The row with our lease on it, or one that another has made fit."""
-        for _ in range(int(patience / POLL_SECONDS)):
+        waited, pause = 0.0, SHORTEST_PAUSE
+        while waited < patience:
             leased = await self.vault.lease(name, LEASE_SECONDS)
             if leased is not None:
                 return leased
-            await self.sleep(POLL_SECONDS)
+            await self.sleep(pause)
             stored = await self.vault.read(name)
             if fits(stored):
                 return stored
+            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
         raise Refused(refused_by_us("overtaken"))
 
 
