@@ -176,4 +176,3 @@ def test_a_guest_reads_tokens_and_mints_none(tmp_path: Path) -> None:
             box.token_calls["token_server", first] == 3
         )  # once more after the rejection
         assert summary["token_refreshes"] == 0
-        assert project.run(*selection)["calls"] == 0
