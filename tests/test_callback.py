@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hmac
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from pushes import (
     Kept,
     Sent,
     authorised,
+    forged,
     granted,
     pushed,
     receiving,
@@ -39,6 +41,7 @@ from pushes import (
 )
 from unwelcome import UNWELCOME
 
+from harvester import crypto
 from harvester.api.callback import pushes
 from harvester.api.callback.contract import Code
 from harvester.api.callback.pushes import MOST_BYTES, Unwelcome, read
@@ -215,6 +218,28 @@ async def test_a_push_is_turned_away_with_(case: str) -> None:
         vault = reception.vault
         assert (vault.tickets, vault.codes, vault.standings) == ({}, {}, {})
         assert await reception.post(ticket()) == SUCCESS
+
+
+async def test_the_signature_is_compared_in_constant_time_before_anything_is_decrypted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+
+    def comparing(one: bytes, other: bytes) -> bool:
+        compared.append(other)
+        return compare(one, other)
+
+    def never(*_: object) -> bytes:
+        raise AssertionError("it was decrypted")
+
+    monkeypatch.setattr(hmac, "compare_digest", comparing)
+    monkeypatch.setattr(crypto, "decrypted", never)
+    async with receiving() as reception:
+        for given in ("0" * 40, "", "x"):
+            sent = forged(msg_signature=given)
+            assert await reception.post(sent) == (403, "refused: signature")
+    assert compared == [b"0" * 40, b"", b"x"]
 
 
 async def test_pushes_at_the_edges_of_time_are_taken() -> None:

@@ -135,9 +135,13 @@ def test_what_is_no_appid_is_refused(run: Run, command: str, appid: str) -> None
     assert "no appid" in ended.err
 
 
-def test_a_guest_needs_no_ticket(run: Run, folder: Path) -> None:
+def test_a_guest_needs_no_ticket_and_no_refresh_token(run: Run, folder: Path) -> None:
     write(folder, 'token_url = "http://127.0.0.1/{appid}"')
-    assert run("put-ticket", stdin=TICKET).code == 2
+    for command in (["put-ticket"], ["put-refresh-token", APPID]):
+        ended = run(*command, stdin=TICKET)
+        assert ended.code == 2
+        assert "of no use here" in ended.err
+    assert not (folder / "vault.db").exists()
 
 
 def test_a_configured_ticket_comes_first_and_that_is_said(

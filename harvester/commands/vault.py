@@ -34,7 +34,7 @@ def put_ticket(context: typer.Context) -> None:
     For when another program receives WeChat's pushes. A ticket lives 12 hours.
     """
     config = options.loaded(context).config
-    platform = _platform(config)
+    platform = _platform(config, "ticket")
     if config.platform is not None and config.platform.ticket is not None:
         console.warn("warning: platform.ticket is configured, and comes first")
     ticket = _from_stdin("ticket")
@@ -49,6 +49,7 @@ def put_refresh_token(context: typer.Context, appid: AppId) -> None:
     """
     config = options.loaded(context).config
     _check(appid)
+    _platform(config, "refresh token")
     token = _from_stdin("refresh token")
     _with(config, lambda vault: vault.put_refresh_token(appid, token))
     console.say(f"The refresh token of {appid} is stored.")
@@ -138,13 +139,14 @@ async def _backed_up(vault: "Vault", file: Path) -> bool:
     return bool(vault.documents.seals)
 
 
-def _platform(config: "Config") -> str:
+def _platform(config: "Config", what: str) -> str:
+    """The platform's appid, where harvester owns its tokens. Raises UsageError."""
     given = config.platform
-    if given is None or given.appid is None:
-        raise UsageError("no platform is configured", "a ticket is that of [platform]")
-    if given.token_url is not None:
+    if given is not None and given.token_url is not None:
         todo = "the system behind platform.token_url is the one that needs it"
-        raise UsageError("a ticket is of no use here", todo)
+        raise UsageError(f"a {what} is of no use here", todo)
+    if given is None or given.appid is None:
+        raise UsageError("no platform is configured", f"a {what} is for [platform]")
     return given.appid
 
 
