@@ -146,6 +146,40 @@ async def test_a_vault_of_the_first_layout_is_taken_over_whole(tmp_path: Path) -
             await vault.release(NAME)
 
 
+async def test_changes_that_wait_share_a_flush_and_fail_alone(vault: Vault) -> None:
+    said: list[str] = []
+    vault.documents.store.database.set_trace_callback(said.append)
+    names = [f"wx{number:016x}" for number in range(50)]
+    ended = await asyncio.gather(
+        *(vault.store(name, 0, minted("token")) for name in names),
+        vault.store(NAME, 0, minted("")),  # an empty token is none
+        return_exceptions=True,
+    )
+    assert said.count("COMMIT") < 5
+    assert isinstance(ended.pop(), ValueError)
+    assert {one.token for one in ended} == {"token"}
+    for name in names:
+        assert (await vault.read(name)).token == "token"
+    assert (await vault.read(NAME)).generation == 0
+
+
+async def test_a_change_that_nobody_waits_for_any_more_is_not_made(
+    vault: Vault, other: Vault
+) -> None:
+    other.documents.store.database.execute("BEGIN IMMEDIATE")
+    first = asyncio.create_task(vault.put_refresh_token(NAME, "first"))
+    await asyncio.sleep(0.05)  # it waits for the file
+    second = asyncio.create_task(vault.put_refresh_token(NAME, "second"))
+    third = asyncio.create_task(vault.put_refresh_token(NAME, "third"))
+    await asyncio.sleep(0)
+    second.cancel()
+    other.documents.store.database.execute("ROLLBACK")
+    await asyncio.gather(first, third)
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert await vault.previous(NAME) == ("third", "first")
+
+
 async def test_a_read_only_vault_says_so(vault: Vault) -> None:
     vault.documents.store.database.execute("PRAGMA query_only = ON")
     with pytest.raises(StorageError, match="writable"):
