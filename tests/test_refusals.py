@@ -163,7 +163,7 @@ def test_an_address_that_is_not_whitelisted_stops_the_run_and_is_named(
         project = Project(tmp_path, box.url)
         summary = project.run("--since", SINCE, check=4)
         assert summary["outcome"] == "stopped"
-        assert "whitelist" in summary["stopped"]
+        assert "add 127.0.0.1 to the platform's IP whitelist" in summary["stopped"]
         assert sum(box.calls.values()) <= 8
 
 

@@ -288,6 +288,7 @@ def test_a_faulty_installation_shows_no_secret(tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [3, 1, 4]
     assert json.loads(printed[0][0])["failures"]  # the run met the faults
     assert "KeyError" in printed[1][1]  # the traceback is there
+    assert "the ticket is not valid" in json.loads(printed[2][0])["stopped"]
     assert "token_refresh" in printed[0][1]  # debug is really on
     assert {"backup.db", "vault.db"} <= {name for name, _ in places}
     refused = re.findall(r"refused: (\w+)", "".join(answers))
