@@ -73,7 +73,7 @@ def _choice(platform: Platform, request: web.Request, pinned: str) -> str:
     """A link for each account that might authorise."""
     names = [pinned] if pinned else platform.accounts.known()[:_SHOWN]
     links = "".join(
-        f'<li><a href="{escape(str(request.rel_url.update_query(appid=name)))}">{name}</a></li>'
+        f'<li><a href="{escape(str(request.rel_url.update_query(appid=name)))}">{escape(name)}</a></li>'
         for name in names
     )
     return f"<h1>授权 · Authorise</h1><ul>{links}</ul>"
