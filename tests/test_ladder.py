@@ -208,6 +208,25 @@ async def test_who_authorised_anew_needs_the_code_exchanged_and_nothing_else(
         assert scene.refreshes() == before
 
 
+async def test_two_codes_of_one_authorisation_end_in_a_token_that_works(
+    tmp_path: Path,
+) -> None:
+    """Redirect and push may bring one each; the exchange of one voids the other's token."""
+    async with ladder(tmp_path) as scene:
+        calls = Calls(
+            scene.wire, PLATFORM, scene.tokens.component.enquiries.asked, nobody
+        )
+        redirected, pushed = (
+            scene.box.scan(FIRST),
+            scene.box.platform.codes.issue(FIRST),
+        )
+        for code, at in ((redirected, 0.5), (pushed, 0)):
+            grant = await calls.query_auth(code)
+            await scene.vault.put_grant(PLATFORM, grant, scene.clock.now + at)
+        assert await scene.answered()
+        assert scene.refreshes() == 1
+
+
 async def nobody() -> None:
     """Nobody asks for pushes."""
 
@@ -264,6 +283,25 @@ async def test_a_platform_token_that_another_system_replaced_is_fetched_once(
         scene.box.platform.tokens.end(Kind.COMPONENT, PLATFORM)
         assert await scene.answered(SECOND)
         assert scene.box.token_calls[COMPONENT] == 2
+        scene.box.faults.add("expired-component-token")
+        assert await scene.answered(THIRD)
+        assert scene.box.token_calls[COMPONENT] == 3
+
+
+@pytest.mark.parametrize(
+    "fault", ["empty-token@*/api_authorizer_token", "without-refresh-token"]
+)
+async def test_nothing_empty_is_stored(tmp_path: Path, fault: str) -> None:
+    async with ladder(tmp_path) as scene:
+        await scene.vault.put_refresh_token(
+            FIRST, scene.box.platform.accounts.refresh_token(FIRST)
+        )
+        scene.box.faults.add(f"{fault}*1")
+        answered = await scene.answered()
+        assert answered is (fault == "without-refresh-token")
+        stored = await scene.vault.read(FIRST)
+        assert stored.refresh_token == scene.box.platform.accounts.refresh_token(FIRST)
+        assert bool(stored.token) is answered
 
 
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "slow"])

@@ -9,12 +9,12 @@ from anyio import to_thread
 from harvester.api.codes import Refused, refused_by_us
 from harvester.api.tokens.enquiries import start_pushes
 from harvester.api.tokens.platform import Platform
+from harvester.api.vault.inspection import TICKET_SECONDS
 from harvester.api.vault.records import Ticket
 from harvester.api.vault.vault import Vault
 from harvester.api.wire import Wire
 from harvester.errors import HarvesterError
 
-LIFE_SECONDS = 12 * 3600.0
 SLACK_SECONDS = 600.0
 """What the clocks of WeChat and of the receiving machine may differ."""
 
@@ -52,7 +52,7 @@ class Tickets:
         age = self.clock() - ticket.created_at
         if not ticket.value:
             raise Refused(refused_by_us("no_ticket", "api_component_token"))
-        if age > LIFE_SECONDS + SLACK_SECONDS:
+        if age > TICKET_SECONDS + SLACK_SECONDS:
             raise Refused(refused_by_us("old_ticket", "api_component_token"))
 
     async def newer(self, refused: str, *, wait: bool) -> bool:
@@ -86,7 +86,8 @@ class Tickets:
         try:
             await start_pushes(self.wire, platform.appid, platform.secret)
         except Refused as refused:
-            log.warning("asking for pushes failed", code=refused.refusal.code)
+            met = refused.refusal
+            log.warning("pushes_not_asked_for", reason=met.message, todo=met.todo)
             return False
         log.info("pushes were asked for: no ticket has come for an hour")
         return True
